@@ -1,0 +1,40 @@
+"""Every error of Photochrom, as one tree. What an error *is* decides what becomes of the image:
+
+    PhotochromError
+    |- UsageError            the caller asked for something that cannot be: told at once, nothing started
+    |- RetryableError        the world's fault, and it may pass: tried again, nothing recorded
+    |- ImageFault            this image's fault: quarantined with its reason, its neighbours go on
+    `- WorkerFault           this worker's fault: the image is handed back untouched, nothing is quarantined
+       `- CheckpointError    a model that is missing, altered, or does not fit
+
+Foreign exceptions are translated where they enter: S3's in `store.py`, Redis's in `ledger.py`, the codecs' in
+`photo/`, safetensors' in `models/checkpoint.py`.
+"""
+
+
+class PhotochromError(Exception):
+    """Base of all errors that Photochrom raises on purpose; its message is one clear line for people."""
+
+
+class UsageError(PhotochromError):
+    """The request cannot be carried out as it was made; the message says what to change."""
+
+
+class RetryableError(PhotochromError):
+    """A passing fault: throttling, a time-out, a lost connection, a 5xx answer."""
+
+
+class ImageFault(PhotochromError):
+    """This photograph cannot be coloured. `reason` is a stable word to count and filter by."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class WorkerFault(PhotochromError):
+    """This worker cannot work: access denied, a missing bucket, a missing model, a broken installation."""
+
+
+class CheckpointError(WorkerFault):
+    """A checkpoint that is missing, altered, or does not fit the architecture its card names."""

@@ -1,0 +1,75 @@
+"""The convolutional autoencoder: a gray picture of 80x80 through a dense bottleneck to a coloured one.
+
+Its output is a whole RGB picture, blurred by the bottleneck; only the chroma of it is used.
+"""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from worker.models import color
+
+
+class AutoencoderConfig(BaseModel):
+    """Sizes of the network; the defaults are the published ones (206 million parameters)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    side: int = Field(80, ge=8, multiple_of=4, description="pixels a side, in and out")
+    kernel: int = Field(5, ge=1, description="side of every convolution's kernel; odd")
+    filters: tuple[PositiveInt, PositiveInt] = (256, 128)
+    dense: int = Field(2000, ge=1, description="units of the bottleneck")
+
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError("must be odd")
+        return kernel
+
+
+class Autoencoder(nn.Module):
+    """Two convolutions and poolings down, a dense bottleneck, two up-samplings and convolutions up."""
+
+    architecture = "autoencoder"
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        outer, inner = config.filters
+        self.small = config.side // 4
+        flat = inner * self.small**2
+        conv = {"kernel_size": config.kernel, "padding": config.kernel // 2}
+        self.conv1 = nn.Conv2d(3, outer, **conv)
+        self.conv2 = nn.Conv2d(outer, inner, **conv)
+        self.squeeze = nn.Linear(flat, config.dense)
+        self.expand = nn.Linear(config.dense, flat)
+        self.conv3 = nn.Conv2d(inner, inner, **conv)
+        self.conv4 = nn.Conv2d(inner, 3, **conv)
+
+    def forward(self, luma: Tensor) -> Tensor:
+        """Luma (n, 1, side, side) in 0..1 to the logits of an RGB picture (n, 3, side, side)."""
+        if luma.shape[-2:] != (self.config.side, self.config.side):
+            raise ValueError(f"input of {tuple(luma.shape[-2:])}: this network is made for {self.config.side}")
+        x = functional.max_pool2d(functional.relu(self.conv1(luma.expand(-1, 3, -1, -1))), 2)
+        x = functional.max_pool2d(functional.relu(self.conv2(x)), 2)
+        x = functional.relu(self.squeeze(x.flatten(1)))
+        x = functional.relu(self.expand(x)).view(len(x), -1, self.small, self.small)
+        x = functional.relu(self.conv3(functional.interpolate(x, scale_factor=2)))
+        return self.conv4(functional.interpolate(x, scale_factor=2))
+
+    def read_out(self, output: Tensor, vividness: float | None = None) -> Tensor:
+        """What `forward` gave, to chroma (n, 2, side, side) float32, centred on 0. It has no vividness to choose."""
+        rgb = output.float().sigmoid()
+        return torch.stack(color.split(rgb.unbind(1))[1:], dim=1)
+
+    def chroma(self, luma: Tensor, vividness: float | None = None) -> Tensor:
+        """Luma (n, 1, side, side) in 0..1 to chroma (n, 2, side, side) in -0.5..0.5."""
+        return self.read_out(self.forward(luma), vividness)
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Every photograph is shown at the one size this network knows."""
+        return self.config.side, self.config.side

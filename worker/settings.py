@@ -1,0 +1,75 @@
+"""Every setting, typed, read once from the environment (`PHOTOCHROM_*`); nothing else reads the environment.
+
+S3 credentials are not settings of ours: boto3 finds them where it always does (environment, files, instance role).
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import Annotated
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from worker.errors import UsageError
+
+PREFIX = "PHOTOCHROM_"
+MEBIBYTE = 2**20
+
+Prefixes = Annotated[tuple[str, ...], NoDecode]
+
+
+class Settings(BaseSettings):
+    """The table of settings in the README is made from these fields: name, default, description."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+
+    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="broker and ledger")
+    s3_endpoint: str | None = Field(None, description="URL of an S3 server other than AWS")
+    s3_region: str = Field("us-east-1", description="region of the buckets")
+    s3_timeout: PositiveFloat = Field(30.0, description="seconds without an answer before a call counts as failed")
+    s3_attempts: PositiveInt = Field(5, description="tries of one S3 call, with backoff, within the worker")
+    state_bucket: str = Field("photochrom-state", description="bucket for submissions, outcomes and models")
+
+    read_from: Prefixes = Field((), description="what a worker may read: s3://bucket/prefix, separated by commas")
+    write_to: Prefixes = Field((), description="what a worker may write: s3://bucket/prefix, separated by commas")
+
+    model: str = Field("champion", description="model of jobs that name none")
+    jpeg_quality: int = Field(95, ge=1, le=100, description="quality of JPEG that has to be encoded anew")
+    max_pixels: PositiveInt = Field(300_000_000, description="larger pictures are quarantined before decoding")
+    max_bytes: PositiveInt = Field(2048 * MEBIBYTE, description="larger files are quarantined before download")
+
+    job_images: int = Field(32, ge=1, le=32, description="most images in a job")
+    job_bytes: PositiveInt = Field(64 * MEBIBYTE, description="most listed bytes in a job of several images")
+    page_images: PositiveInt = Field(1000, description="images in a page of a submission's manifest")
+    window: PositiveInt = Field(50_000, description="most images of a submission in flight")
+
+    concurrency: PositiveInt = Field(os.cpu_count() or 1, description="worker processes, one thread each")
+    visibility_timeout: PositiveInt = Field(900, description="seconds after which an unfinished job is given out again")
+    control_interval: PositiveFloat = Field(1.0, description="seconds between two looks of the control process")
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+    @field_validator("read_from", "write_to", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("read_from", "write_to")
+    @classmethod
+    def _are_locations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for location in value:
+            if not location.startswith("s3://"):
+                raise ValueError(f"{location!r} is not s3://bucket/prefix")
+        return value
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process. Raises UsageError, in one line, for a value that does not fit."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = PREFIX + "_".join(map(str, problem["loc"])).upper()
+        raise UsageError(f"setting {name}: {problem['msg']}") from error
