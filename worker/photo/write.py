@@ -1,0 +1,44 @@
+"""From a coloured picture back to an encoded file."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from worker.errors import ImageFault
+from worker.job import Format
+from worker.photo.read import Photograph
+
+CONTENT_TYPES: dict[Format, str] = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff"}
+
+# PNG's higher levels save a tenth of the bytes for four times the time.
+_OPTIONS: dict[Format, dict[str, Any]] = {
+    "jpeg": {"subsampling": "4:2:0", "optimize": True},
+    "png": {"compress_level": 3},
+    "tiff": {"compression": "tiff_lzw"},
+}
+
+
+def write(rgb: np.ndarray, photograph: Photograph, format: Format, jpeg_quality: int) -> bytes:
+    """Encode RGB uint8 (h, w, 3) with the photograph's alpha, EXIF, RGB profile and resolution.
+
+    PNG and TIFF keep every pixel; JPEG is lossy. Raises ImageFault ("unsupported") for alpha in a JPEG.
+    """
+    if photograph.alpha is not None and format == "jpeg":
+        raise ImageFault("unsupported", "JPEG has no alpha channel: ask for PNG or TIFF")
+    planes = rgb if photograph.alpha is None else np.dstack([rgb, photograph.alpha])
+    options = dict(_OPTIONS[format])
+    if format == "jpeg":
+        options["quality"] = jpeg_quality
+    if photograph.exif:
+        options["exif"] = photograph.exif
+    if photograph.icc:
+        options["icc_profile"] = photograph.icc
+    if photograph.dpi:
+        options["dpi"] = photograph.dpi
+    encoded = io.BytesIO()
+    Image.fromarray(planes).save(encoded, format.upper(), **options)
+    return encoded.getvalue()
