@@ -1,0 +1,96 @@
+"""The Celery application: JSON only, acknowledged late, redelivered promptly, nothing hoarded.
+
+Each role has its own queue and its own set of unacknowledged messages, so that one role's visibility time-out never
+gives out another role's work twice. Tasks are sent by name: whoever only submits imports none of them.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from celery import Celery, signals
+
+from worker.settings import Settings, settings
+
+Role = Literal["colorize", "control"]
+
+COLORIZE, ADVANCE, SUBMIT = "photochrom.colorize", "photochrom.advance", "photochrom.submit"
+"""Names of the tasks."""
+
+READY_FILE = "PHOTOCHROM_READY_FILE"
+"""Names a file that exists while the process is ready to work; for whoever starts it."""
+
+_MODULES: dict[Role, str] = {"colorize": "worker.tasks", "control": "producer.control"}
+
+CHILD_START_SECONDS = 120
+"""A child that still loads its model is not dead; Celery's own limit is 4 s."""
+
+app = Celery("photochrom", set_as_current=True)
+app.conf.update(
+    task_serializer="json",
+    event_serializer="json",
+    accept_content=["json"],
+    task_ignore_result=True,
+    task_acks_late=True,
+    task_reject_on_worker_lost=True,
+    task_default_queue="photochrom.control",
+    task_routes={COLORIZE: {"queue": "photochrom.colorize"}},
+    worker_prefetch_multiplier=1,
+    worker_disable_prefetch=True,
+    worker_proc_alive_timeout=CHILD_START_SECONDS,
+    worker_cancel_long_running_tasks_on_connection_loss=False,
+    worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
+    worker_send_task_events=False,
+    broker_connection_retry_on_startup=True,
+    broker_connection_max_retries=None,
+    beat_scheduler="celery.beat:Scheduler",  # in memory: the other one keeps a pickle
+    result_backend=None,
+)
+
+
+def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
+    """The application, set up for a role (or for sending, where the role does not matter)."""
+    chosen = chosen or settings()
+    app.conf.update(
+        broker_url=chosen.redis_url.get_secret_value(),
+        broker_transport_options={
+            "visibility_timeout": chosen.visibility_timeout,
+            "unacked_key": f"photochrom:unacked:{role}",
+            "unacked_index_key": f"photochrom:unacked-index:{role}",
+            "unacked_mutex_key": f"photochrom:unacked-mutex:{role}",
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+            "socket_keepalive": True,
+        },
+        beat_schedule={
+            "advance": {
+                "task": ADVANCE,
+                "schedule": chosen.control_interval,
+                "options": {"expires": 2 * chosen.control_interval},
+            }
+        },
+    )
+    return app
+
+
+def run(role: Role, chosen: Settings, name: str, options: list[str]) -> None:
+    """Serve a role's queue until told to stop. Blocks; ends the process's work cleanly on SIGTERM."""
+    connect(chosen, role).conf.include = [_MODULES[role]]
+    arguments: list[Any] = ["worker", "--queues", f"photochrom.{role}", "--hostname", f"{name}@%h"]
+    quiet = ["--loglevel", chosen.log_level, "--without-gossip", "--without-mingle"]
+    app.worker_main([*arguments, *quiet, *options])
+
+
+def mark_ready() -> None:
+    """Tell whoever started this process that it is ready to work."""
+    if name := os.environ.get(READY_FILE):
+        Path(name).touch()
+
+
+@signals.worker_shutting_down.connect
+def _no_longer_ready(**_: object) -> None:
+    if name := os.environ.get(READY_FILE):
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,42 @@
+"""`photochrom worker` and `photochrom colorize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def worker(
+    concurrency: Annotated[int | None, typer.Option(help="Processes, one thread each; default one per core.")] = None,
+    name: Annotated[str, typer.Option(help="Name of this worker, unique on its host.")] = "worker",
+) -> None:
+    """Take jobs from the queue and colour their photographs until stopped.
+
+    SIGTERM finishes the jobs in hand. What it may read and write is set by PHOTOCHROM_READ_FROM and
+    PHOTOCHROM_WRITE_TO.
+    """
+    from worker.app import run
+    from worker.settings import settings
+
+    chosen = settings()
+    run("colorize", chosen, name, ["--pool", "prefork", "--concurrency", str(concurrency or chosen.concurrency)])
+
+
+def colorize(
+    files: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
+    to: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
+    format: Annotated[str | None, typer.Option(help="jpeg, png or tiff; default is the source's own.")] = None,
+    model: Annotated[str, typer.Option(help="Model by name, or the path of a .safetensors checkpoint.")] = "champion",
+    json: Annotated[bool, typer.Option("--json", help="One JSON line per photograph.")] = False,
+) -> None:
+    """Colour photographs on this machine, without queue or S3: the same story as in a worker.
+
+    Results keep their source's file name (with the format's suffix, where --format changes it). A photograph that
+    cannot be coloured is reported with its reason and does not stop the others; the exit code is then 1.
+    """
+    from worker.local import colorize_files
+
+    failed = colorize_files(files, to, format, model, as_json=json)
+    raise typer.Exit(1 if failed else 0)

@@ -1,0 +1,92 @@
+"""The messages: what a job says. Plain JSON on the wire; whatever arrives is validated before it is believed."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from worker.errors import UsageError
+from worker.store import Location
+
+Format = Literal["jpeg", "png", "tiff"]
+
+SUFFIXES: dict[str, Format] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+"""Which file names are taken for photographs, and what they are written as by default."""
+
+
+class Image(BaseModel):
+    """One image of a submission, as it was listed. Its ordinal is its place in the ledger's bitmaps."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ordinal: int = Field(ge=0)
+    key: str = Field(min_length=1, max_length=1024)
+    etag: str
+    size: int = Field(ge=0, description="bytes")
+
+
+class Task(BaseModel):
+    """What is to be done with every image of a submission."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(description="s3://bucket/prefix, where the keys were listed")
+    destination: str = Field(description="s3://bucket/prefix, where the results go")
+    model: str
+    format: Format | None = Field(None, description="of the results; the source's own when not given")
+
+    @model_validator(mode="after")
+    def _never_touch_the_archive(self) -> Task:
+        """Neither place may lie inside the other: no output is ever listed as a source, none lands on one."""
+        source, destination = Location.parse(self.source), Location.parse(self.destination)
+        if source.contains(destination) or destination.contains(source):
+            raise ValueError(f"{destination} and the source {source} lie inside one another")
+        return self
+
+    def output(self, key: str) -> Location:
+        """Where the result for the source `key` goes: below the destination, as below the source.
+
+        Raises UsageError for a key that is not below the source.
+        """
+        prefix = Location.parse(self.source).prefix
+        if not key.startswith(prefix):
+            raise UsageError(f"{key} is not below {self.source}")
+        folder = prefix[: prefix.rfind("/") + 1]
+        destination = Location.parse(self.destination).folder()
+        return Location(destination.bucket, destination.prefix + output_name(key[len(folder) :], self.format))
+
+
+class Job(BaseModel):
+    """1 to 32 images of one submission, coloured by one worker one after another."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    submission: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
+    task: Task
+    images: tuple[Image, ...] = Field(min_length=1, max_length=32)
+
+    @classmethod
+    def parse(cls, message: dict[str, Any]) -> Job:
+        """Raises UsageError, in one line, when the message is no job."""
+        try:
+            return cls.model_validate(message)
+        except ValidationError as error:
+            raise UsageError(f"not a job: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from error
+
+    def message(self) -> dict[str, Any]:
+        """The job as plain JSON values."""
+        return self.model_dump(mode="json")
+
+    def only(self, images: list[Image]) -> Job:
+        """The same job with some of its images."""
+        return self.model_copy(update={"images": tuple(images)})
+
+
+def output_name(name: str, format: Format | None) -> str:
+    """The name of a result: the source's, with another suffix only where another format was asked for."""
+    path = PurePosixPath(name)
+    if format is None or SUFFIXES.get(path.suffix.lower()) == format:
+        return name
+    return str(path.with_suffix({"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}[format]))

@@ -1,0 +1,103 @@
+"""The story without queue and S3: files of this machine, one after another."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+from rich.progress import track
+
+from worker.colorize import colorize_bytes
+from worker.engine import Engine, prepare_process
+from worker.errors import ImageFault, UsageError
+from worker.job import SUFFIXES, Format, output_name
+from worker.models import registry
+from worker.settings import settings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one file: written to `output`, or not, for a `reason`."""
+
+    file: str
+    output: str | None
+    reason: str | None = None
+    message: str | None = None
+
+
+def colorize_files(files: list[Path], folder: Path, format: str | None, model: str, *, as_json: bool) -> int:
+    """Colour files and folders of files into `folder`; gives back how many could not be coloured.
+
+    Raises UsageError before anything is written: for an unknown format, a missing file, two results of one name, or a
+    result that would replace its source.
+    """
+    wanted = _format(format)
+    pairs = _plan(files, folder, wanted)
+    prepare_process(threads=settings().concurrency)
+    engine = load_engine(model)
+    console = Console(stderr=True)
+    failed = 0
+    for source, target in track(pairs, "colouring", console=console, disable=not console.is_terminal):
+        outcome = _colorize_file(source, target, wanted, engine)
+        failed += outcome.output is None
+        if as_json:
+            print(json.dumps(asdict(outcome)), flush=True)
+        elif outcome.output is None:
+            print(f"{source}: {outcome.reason}: {outcome.message}", file=sys.stderr)
+    if not as_json:
+        print(f"{len(pairs) - failed} of {len(pairs)} photographs coloured by {engine.card.name} into {folder}")
+    return failed
+
+
+def load_engine(model: str) -> Engine:
+    """The engine of a model by name, or by the path of its checkpoint. Raises CheckpointError."""
+    return Engine.load(Path(model) if model.endswith(".safetensors") else registry.weights_of(model))
+
+
+def _format(format: str | None) -> Format | None:
+    if format is not None and format not in get_args(Format):
+        raise UsageError(f"unknown format {format!r}: there are {', '.join(get_args(Format))}")
+    return format  # type: ignore[return-value]
+
+
+def _plan(files: list[Path], folder: Path, format: Format | None) -> list[tuple[Path, Path]]:
+    pairs = [(source, folder / output_name(name, format)) for source, name in _found(files)]
+    targets: dict[Path, Path] = {}
+    for source, target in pairs:
+        if target.resolve() == source.resolve():
+            raise UsageError(f"{target} is the source itself: choose another folder for --to")
+        if target in targets:
+            raise UsageError(f"{source} and {targets[target]} would both become {target}")
+        targets[target] = source
+    if not pairs:
+        raise UsageError("no photographs there (.jpg, .jpeg, .png, .tif, .tiff)")
+    return pairs
+
+
+def _found(files: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Each file with its name in the results: a folder's files keep their place below it."""
+    for path in files:
+        if path.is_dir():
+            inside = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES)
+            yield from ((file, str(file.relative_to(path))) for file in inside)
+        elif path.is_file():
+            yield path, path.name
+        else:
+            raise UsageError(f"{path} is not there")
+
+
+def _colorize_file(source: Path, target: Path, format: Format | None, engine: Engine) -> Outcome:
+    try:
+        coloured = colorize_bytes(source.read_bytes(), engine, settings(), format)
+    except ImageFault as fault:
+        return Outcome(str(source), None, fault.reason, str(fault))
+    except OSError as error:
+        return Outcome(str(source), None, "unreadable", str(error))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(coloured.data)
+    return Outcome(str(source), str(target))

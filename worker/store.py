@@ -1,0 +1,190 @@
+"""S3: the one place that talks to it, and the one seam where its errors become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+)
+
+from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
+from worker.settings import Settings
+
+ABSENT = ("404", "NoSuchKey", "NotFound")
+CONFLICT = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed")
+DENIED = ("403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "TokenRefreshRequired")
+NO_BUCKET = ("NoSuchBucket",)
+
+
+class NotFoundError(PhotochromError):
+    """There is no such object; the caller knows what that means."""
+
+
+class ConflictError(PhotochromError):
+    """A conditional write lost: somebody else wrote first."""
+
+
+class Location(NamedTuple):
+    """`s3://bucket/prefix`."""
+
+    bucket: str
+    prefix: str
+
+    @classmethod
+    def parse(cls, url: str) -> Location:
+        """Raises UsageError for anything that is not s3://bucket or s3://bucket/prefix."""
+        scheme, _, rest = url.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        if scheme != "s3" or not bucket:
+            raise UsageError(f"{url!r} is not s3://bucket/prefix")
+        return cls(bucket, prefix)
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}"
+
+    def folder(self) -> Location:
+        """The same place, its prefix ending in "/" (or empty): `in` does not contain `in-colour/1.jpg`."""
+        return Location(self.bucket, self.prefix if self.prefix.endswith("/") or not self.prefix else self.prefix + "/")
+
+    def contains(self, other: Location) -> bool:
+        """Whether `other` lies here or below, folder-wise."""
+        mine, theirs = self.folder(), other.folder()
+        return mine.bucket == theirs.bucket and theirs.prefix.startswith(mine.prefix)
+
+
+class Listed(NamedTuple):
+    key: str
+    etag: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as it was fetched. `etag` keeps its quotes: it is compared and sent back, never read."""
+
+    data: bytes
+    etag: str
+    size: int
+    metadata: dict[str, str] = field(default_factory=dict)
+    modified: datetime | None = None
+
+
+class Store:
+    """A connection to S3. Safe to share between threads, not between processes."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @cached_property
+    def _client(self) -> Any:
+        settings = self._settings
+        return boto3.session.Session().client(
+            "s3",
+            endpoint_url=settings.s3_endpoint,
+            region_name=settings.s3_region,
+            config=Config(
+                connect_timeout=settings.s3_timeout,
+                read_timeout=settings.s3_timeout,
+                retries={"mode": "standard", "total_max_attempts": settings.s3_attempts},
+                s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
+            ),
+        )
+
+    def list(self, location: Location, after: str = "") -> Iterator[Listed]:
+        """Objects whose key starts with the location's prefix, in the server's order, those behind `after` only."""
+        pages = self._client.get_paginator("list_objects_v2")
+        with _translated(str(location)):
+            for page in pages.paginate(Bucket=location.bucket, Prefix=location.prefix, StartAfter=after):
+                for item in page.get("Contents", ()):
+                    yield Listed(item["Key"], item["ETag"], item["Size"])
+
+    def head(self, bucket: str, key: str) -> Stored:
+        """What is known of an object without its bytes (`data` is empty). Raises NotFoundError."""
+        with _translated(f"s3://{bucket}/{key}"):
+            return _stored(self._client.head_object(Bucket=bucket, Key=key), b"")
+
+    def get(self, bucket: str, key: str, most: int | None = None) -> Stored:
+        """The whole object, verified against the server's checksum. Raises NotFoundError.
+
+        With `most`, an object of more bytes is not downloaded: `data` stays empty while `size` says how large it is.
+        """
+        with _translated(f"s3://{bucket}/{key}"):
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            with answer["Body"] as body:
+                fits = most is None or answer["ContentLength"] <= most
+                return _stored(answer, body.read() if fits else b"")
+
+    def put(
+        self,
+        bucket: str,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str = "application/octet-stream",
+        metadata: dict[str, str] | None = None,
+        if_match: str | None = None,
+        if_absent: bool = False,
+    ) -> str:
+        """Write an object and give back its ETag. Raises ConflictError when the condition does not hold."""
+        condition: dict[str, str] = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"} if if_absent else {}
+        with _translated(f"s3://{bucket}/{key}"):
+            answer = self._client.put_object(
+                Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {}, **condition
+            )
+            return str(answer["ETag"])
+
+    def create_bucket(self, bucket: str) -> None:
+        """Make a bucket; fine when it is there already."""
+        try:
+            with _translated(f"s3://{bucket}"):
+                self._client.create_bucket(Bucket=bucket)
+        except ConflictError:
+            pass
+
+
+def _stored(answer: dict[str, Any], data: bytes) -> Stored:
+    return Stored(data, answer["ETag"], answer["ContentLength"], answer.get("Metadata", {}), answer.get("LastModified"))
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """Turn botocore's errors into ours. Messages name the object, never a credential."""
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        raise _by_code(code, status, what) from error
+    except (NoCredentialsError, PartialCredentialsError) as error:
+        raise WorkerFault(f"no S3 credentials: {error}") from error
+    except ParamValidationError as error:
+        raise UsageError(f"{what} is no valid S3 name: {error}") from error
+    except HTTPClientError as error:
+        raise RetryableError(f"S3 cannot be reached for {what}: {type(error).__name__}") from error
+    except BotoCoreError as error:
+        raise RetryableError(f"S3 failed for {what}: {error}") from error
+
+
+def _by_code(code: str, status: int, what: str) -> PhotochromError:
+    if code in NO_BUCKET:
+        return WorkerFault(f"there is no bucket for {what}")
+    if code in ABSENT:
+        return NotFoundError(f"{what} is not there")
+    if code in CONFLICT or status == 412 or code in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
+        return ConflictError(f"{what} was written by somebody else")
+    if code in DENIED or status in (401, 403):
+        return WorkerFault(f"S3 denies access to {what} ({code})")
+    return RetryableError(f"S3 answered {status} {code} for {what}")
