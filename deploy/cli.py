@@ -1,0 +1,44 @@
+"""The `photochrom` command: collects the commands of all folders. Nothing heavy is imported before one is run."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+import producer.commands
+import training.commands
+import worker.commands
+from worker.errors import PhotochromError
+
+app = typer.Typer(
+    name="photochrom",
+    help="Colour for archives of grayscale photographs, in bulk: the archive's gray stays exactly as it is.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+_PANELS = {
+    "Colour": (worker.commands.colorize, producer.commands.submit, producer.commands.status),
+    "Processes": (worker.commands.worker, producer.commands.control),
+    "Models": (training.commands.train,),
+}
+for panel, commands in _PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
+
+
+def main() -> None:
+    """Run the command; errors that are ours are one line and exit code 2."""
+    try:
+        app()
+    except PhotochromError as error:
+        print(f"photochrom: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,91 @@
+"""`photochrom train` and `photochrom evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from training.loop import Progress
+
+
+def train(
+    source: Annotated[str, typer.Argument(help="Colour photographs: a folder, or s3://bucket/prefix.")],
+    model: Annotated[str, typer.Option(help="Recipe: vgg16-yuv, vgg16-yuv-residual or autoencoder.")] = "vgg16-yuv",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run (default runs/MODEL); a run there goes on.")
+    ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="First weights of the VGG16: 'torchvision' (downloads), or a .safetensors file.")
+    ] = "torchvision",
+    epochs: Annotated[int | None, typer.Option(help="How often to validate; default from the recipe.")] = None,
+    images_per_epoch: Annotated[int | None, typer.Option(help="Photographs between two validations.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Peak learning rate.")] = None,
+    patience: Annotated[int | None, typer.Option(help="Epochs without a better figure before it stops.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Everything random follows from it.")] = None,
+    config: Annotated[
+        list[str] | None, typer.Option(help="Setting of the network, as NAME=JSON; may be repeated.")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor threads; default all.")] = None,
+) -> None:
+    """Train a colorizer on colour photographs.
+
+    Writes into the run's folder, per epoch: a contact sheet (gray, predicted, truth), a curve, the figures in the
+    state file; and the best checkpoint with its card as best.safetensors and best.json. Start it again to go on where
+    it was cut off.
+    """
+    import torch
+
+    from training.loop import train as run
+    from training.photographs import collect
+    from training.recipe import recipe_for
+
+    settings = {
+        "epochs": epochs, "images_per_epoch": images_per_epoch, "batch": batch, "rate": rate, "patience": patience,
+        "seed": seed,
+    }  # fmt: skip
+    recipe = recipe_for(model, config or [], {name: value for name, value in settings.items() if value is not None})
+    if threads:
+        torch.set_num_threads(threads)
+    typer.echo(f"Reading {source}", err=True)
+    photographs = collect(source, recipe.validation_share)
+    left_out = ", ".join(f"{count} {reason}" for reason, count in photographs.left_out.items()) or "none"
+    typer.echo(
+        f"{len(photographs.training):,} photographs to learn from, {len(photographs.validation):,} to validate with; "
+        f"left out: {left_out}",
+        err=True,
+    )
+    folder = out or Path("runs") / model
+    with _Bars() as bars:
+        card = run(recipe, photographs, folder, name=model, encoder=encoder, tell=bars.show)
+    typer.echo(f"Best checkpoint: {folder / 'best.safetensors'} {card.metrics}")
+
+
+class _Bars:
+    """A progress bar for people, or a line an epoch where nobody watches."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self.console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.task = self.bars.add_task("starting", total=None)
+
+    def __enter__(self) -> _Bars:
+        self.bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bars.stop()
+
+    def show(self, now: Progress) -> None:
+        if now.figures:
+            figures = ", ".join(f"{name} {value:.4g}" for name, value in now.figures.items() if name != "epoch")
+            self.console.print(f"epoch {now.epoch}/{now.epochs}: {figures}", soft_wrap=True)
+        description = f"epoch {now.epoch + 1}, loss {now.loss:.4f}, {now.images_per_second:.0f} images/s"
+        self.bars.update(self.task, description=description, completed=now.step, total=now.steps)

@@ -1,0 +1,208 @@
+"""The training loop: `train` reads from top to bottom; what stands below it are its steps."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training import losses, metrics, pictures
+from training.photographs import Batch, Collection, training_batches, validation_batches
+from training.pretrained import load_encoder, normalization_of
+from training.recipe import Recipe
+from training.state import State, read_state, write_state
+from worker.models import checkpoint
+from worker.models.checkpoint import Card, Network, TrainedOn
+from worker.models.vgg_yuv import VggYuv
+from worker.photo.luma import join
+from worker.processor import has_fast_bfloat16, keep_freed_memory
+
+STEPS_BETWEEN_STATES = 100
+SHEET_ROWS = 12
+RARITY_BATCHES = 40
+VALIDATION_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is: told after every step, and with `figures` at the end of an epoch."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    images_per_second: float
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+def train(
+    recipe: Recipe,
+    photographs: Collection,
+    out: Path,
+    name: str,
+    encoder: str | None = None,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> Card:
+    """Train a model and give back the card of the best checkpoint, `out/best.safetensors`.
+
+    Best is the lowest mean CIEDE2000 on the validation photographs. A run that was cut off goes on from
+    `out/state.safetensors` when it is started again; it then sees the pictures it would have seen. Per epoch a contact
+    sheet and a curve are written. `encoder` names the VGG16's first weights (see `training/pretrained.py`).
+    """
+    keep_freed_memory()
+    torch.manual_seed(recipe.seed)
+    network = fresh_network(recipe, photographs, encoder)
+    optimizer = torch.optim.AdamW(parameter_groups(network, recipe), betas=(0.9, 0.99), weight_decay=recipe.decay)
+    averaged = copy.deepcopy(network).requires_grad_(False)
+    state = read_state(out, recipe, network, averaged, optimizer) or State()
+    steps = recipe.steps_per_epoch
+
+    while state.epoch < recipe.epochs and state.epochs_since_best < recipe.patience:
+        network.train()
+        started, first = time.monotonic(), state.step
+        batches = training_batches(
+            photographs.training, recipe.sides, recipe.batch, steps, recipe.seed, state.epoch, first=first
+        )
+        for batch in batches:
+            set_rate(optimizer, recipe, state.epoch * steps + state.step)
+            state.add_loss(training_step(network, optimizer, batch, recipe))
+            average(averaged, network, recipe.average)
+            state.step += 1
+            speed = (state.step - first) * recipe.batch / (time.monotonic() - started)
+            tell(Progress(state.epoch, recipe.epochs, state.step, steps, state.mean_loss, speed))
+            if state.step % STEPS_BETWEEN_STATES == 0:
+                write_state(out, recipe, state, network, averaged, optimizer)
+
+        figures, sheet = validate(averaged, photographs, recipe)
+        figures = {"epoch": state.epoch + 1, "training_loss": state.mean_loss, **figures}
+        state.end_epoch(figures)
+        if state.epochs_since_best == 0:
+            card = describe(name, averaged, recipe, photographs, state, encoder)
+            checkpoint.write(averaged, card, out / "best.safetensors")
+        pictures.contact_sheet(out / f"epoch-{state.epoch:03d}.png", sheet, ("gray", "predicted", "truth"))
+        pictures.curve(out / "curve.png", state.history)
+        write_state(out, recipe, state, network, averaged, optimizer)
+        tell(Progress(state.epoch, recipe.epochs, 0, steps, figures["training_loss"], 0.0, figures))
+
+    return checkpoint.read_card(out / "best.safetensors")
+
+
+def fresh_network(recipe: Recipe, photographs: Collection, encoder: str | None) -> Network:
+    """The network as it stands before the first step: encoder weights loaded, rarity of colours measured."""
+    config = dict(recipe.config)
+    if encoder and recipe.architecture == VggYuv.architecture:
+        config.setdefault("normalization", normalization_of(encoder))
+    network = checkpoint.build(recipe.architecture, config)
+    if isinstance(network, VggYuv):
+        if encoder:
+            load_encoder(network.encoder, encoder)
+        if network.config.decoder == "distribution":
+            losses.measure_rarity(network.bins, _chroma_samples(photographs, recipe))
+    return network.to(memory_format=torch.channels_last)
+
+
+def _chroma_samples(photographs: Collection, recipe: Recipe) -> Tensor:
+    batches = training_batches(photographs.training, (128,), 50, RARITY_BATCHES, recipe.seed, 0)
+    return torch.cat([functional.avg_pool2d(losses.true_chroma(torch.from_numpy(b.rgb)), 4) for b in batches])
+
+
+def parameter_groups(network: Network, recipe: Recipe) -> list[dict]:
+    """Parameters for the optimizer, each group with its `peak` rate; encoder blocks not in the recipe stay frozen."""
+    if not isinstance(network, VggYuv):
+        return [{"params": list(network.parameters()), "peak": recipe.rate}]
+    network.encoder.freeze(trainable=recipe.encoder_blocks)
+    tuned = [parameter for parameter in network.encoder.parameters() if parameter.requires_grad]
+    groups = [{"params": list(network.decoder.parameters()), "peak": recipe.rate}]
+    return [*groups, {"params": tuned, "peak": recipe.rate * recipe.encoder_rate}] if tuned else groups
+
+
+def set_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int) -> None:
+    """A short linear warm-up, then a cosine down to `final_rate` of the peak."""
+    total = recipe.epochs * recipe.steps_per_epoch
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, step / total)))
+    share = min(1.0, (step + 1) / max(1, recipe.warmup)) * (recipe.final_rate + (1 - recipe.final_rate) * cosine)
+    for group in optimizer.param_groups:
+        group["lr"] = group["peak"] * share
+
+
+def training_step(network: Network, optimizer: torch.optim.Optimizer, batch: Batch, recipe: Recipe) -> float:
+    luma = torch.from_numpy(batch.luma).contiguous(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.low_precision and has_fast_bfloat16()):
+        output = network(luma)
+    value = losses.loss(network, output, torch.from_numpy(batch.rgb))
+    optimizer.zero_grad(set_to_none=True)
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+@torch.no_grad()
+def average(averaged: Network, network: Network, keep: float) -> None:
+    """One step of the exponential moving average; buffers (batch norm's statistics) are taken as they are."""
+    for slow, fast in zip(averaged.parameters(), network.parameters(), strict=True):
+        if fast.requires_grad:
+            slow.lerp_(fast, 1 - keep)
+    for slow, fast in zip(averaged.buffers(), network.buffers(), strict=True):
+        slow.copy_(fast)
+
+
+@torch.no_grad()
+def validate(network: Network, photographs: Collection, recipe: Recipe) -> tuple[dict[str, float], list]:
+    """Mean figures on the validation photographs, and rows (gray, predicted, truth) of the first of them."""
+    network.eval()
+    scores, values, truths, rows = [], [], [], []
+    for batch in validation_batches(photographs.validation, recipe.validation_side, VALIDATION_BATCH):
+        luma = torch.from_numpy(batch.luma).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.low_precision and has_fast_bfloat16()):
+            output = network(luma)
+        values.append(losses.loss(network, output, torch.from_numpy(batch.rgb)).item())
+        for gray, chroma, rgb in zip(_bytes(batch.luma), network.read_out(output).numpy(), batch.rgb, strict=True):
+            truth, predicted = _bytes(rgb.transpose(1, 2, 0)), join(gray[0], chroma)
+            scores.append(metrics.score(predicted, truth))
+            truths.append(metrics.colourfulness(truth))
+            rows.append((np.repeat(gray[0][..., None], 3, axis=2), predicted, truth))
+    psnr, ciede2000, colourfulness = np.mean(scores, axis=0)
+    figures = {
+        "validation_loss": float(np.mean(values)),
+        "psnr": float(psnr),
+        "ciede2000": float(ciede2000),
+        "colourfulness_ratio": float(colourfulness / np.mean(truths)),
+    }
+    return figures, list(islice(rows, 0, None, max(1, len(rows) // SHEET_ROWS)))[:SHEET_ROWS]
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return np.rint(values * 255).astype(np.uint8)
+
+
+def describe(
+    name: str, network: Network, recipe: Recipe, photographs: Collection, state: State, encoder: str | None
+) -> Card:
+    """The card of the network as it stands: what it is, what it was trained on and how, how well it does."""
+    steps = state.epoch * recipe.steps_per_epoch
+    encoder_name = Path(encoder).name if encoder and isinstance(network, VggYuv) else None
+    return Card(
+        name=name,
+        architecture=recipe.architecture,
+        config=network.config.model_dump(mode="json"),
+        trained_on=TrainedOn(
+            source=photographs.source,
+            photographs=len(photographs.training),
+            validation_photographs=len(photographs.validation),
+            mean_chroma=photographs.mean_chroma,
+        ),
+        recipe={**recipe.model_dump(mode="json", exclude={"architecture", "config"}), "encoder": encoder_name},
+        steps=steps,
+        images_seen=steps * recipe.batch,
+        metrics={key: round(value, 4) for key, value in state.history[-1].items() if key != "epoch"},
+    )

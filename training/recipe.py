@@ -1,0 +1,68 @@
+"""What a training run is made of, in numbers. A recipe stands in the card of every checkpoint it makes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from worker.errors import UsageError
+
+
+class Recipe(BaseModel):
+    """Settings of one run; everything random follows from `seed`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    architecture: str
+    config: dict[str, Any] = Field(default_factory=dict)
+    epochs: int = Field(12, ge=1)
+    images_per_epoch: int = Field(8000, ge=1)
+    batch: int = Field(24, ge=2)
+    sides: tuple[int, ...] = Field((128, 160, 192), description="side lengths of training crops, one per batch")
+    validation_side: int = 160
+    validation_share: float = Field(0.04, gt=0, lt=1)
+    rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
+    final_rate: float = Field(0.02, ge=0, le=1, description="share of the rate left at the end of the cosine")
+    warmup: int = Field(200, ge=0, description="steps")
+    decay: float = Field(0.01, ge=0)
+    encoder_blocks: tuple[str, ...] = Field((), description="VGG blocks that learn too")
+    encoder_rate: float = Field(0.1, gt=0, description="their share of the learning rate")
+    average: float = Field(0.998, ge=0, lt=1, description="of the exponential moving average that is kept")
+    patience: int = Field(4, ge=1, description="epochs without a better validation figure before stopping early")
+    low_precision: bool = Field(True, description="bfloat16 autocast, where the processor has it")
+    seed: int = 0
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return max(1, self.images_per_epoch // self.batch)
+
+
+RECIPES: dict[str, Recipe] = {
+    "vgg16-yuv": Recipe(architecture="vgg16-yuv", encoder_blocks=("conv5",)),
+    # the published form and loss
+    "vgg16-yuv-residual": Recipe(architecture="vgg16-yuv", config={"decoder": "residual"}),
+    # bfloat16 slows a network that is mostly dense layers
+    "autoencoder": Recipe(
+        architecture="autoencoder", sides=(80,), validation_side=80, batch=50, rate=5e-4, low_precision=False
+    ),
+}
+
+
+def recipe_for(model: str, config: list[str], settings: dict[str, Any]) -> Recipe:
+    """The recipe of that name, with the given settings and network configuration ("name=JSON") in place of its own.
+
+    Raises UsageError for an unknown recipe and for settings that do not fit.
+    """
+    if model not in RECIPES:
+        raise UsageError(f"unknown model {model!r}: there are {', '.join(RECIPES)}")
+    try:
+        network = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in config)}
+    except ValueError as error:
+        raise UsageError(f"--config wants NAME=JSON, such as dense=160 or filters=[128,64]: {error}") from error
+    recipe = RECIPES[model]
+    try:
+        return Recipe(**{**recipe.model_dump(), **settings, "config": {**recipe.config, **network}})
+    except ValidationError as error:
+        raise UsageError(f"recipe {model}: {error.errors()[0]['msg']}") from error

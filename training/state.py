@@ -1,0 +1,91 @@
+"""The state of a run, in one file that is replaced whole: weights, average, optimizer, position, history.
+
+Randomness needs no saving: it follows from the recipe's seed and the position.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel, Field
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from training.recipe import Recipe
+from worker.errors import UsageError
+from worker.models.checkpoint import Network
+
+FILE = "state.safetensors"
+
+
+class State(BaseModel):
+    """Where a run is. `step` counts within the epoch; an epoch is over when its figures are in `history`."""
+
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    history: list[dict[str, float]] = Field(default_factory=list)
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss_sum / max(1, self.step)
+
+    def add_loss(self, value: float) -> None:
+        self.loss_sum += value
+
+    @property
+    def epochs_since_best(self) -> int:
+        """0 when the last epoch was the best so far, or none has ended."""
+        differences = [figures["ciede2000"] for figures in self.history]
+        return len(differences) - 1 - differences.index(min(differences)) if differences else 0
+
+    def end_epoch(self, figures: dict[str, float]) -> None:
+        """Note the figures and move on to the next epoch."""
+        self.history.append(figures)
+        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
+
+
+def write_state(
+    out: Path, recipe: Recipe, state: State, network: Network, averaged: Network, optimizer: torch.optim.Optimizer
+) -> None:
+    """Replace `out/state.safetensors`; a kill at any moment leaves the old one or the new one."""
+    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.state_dict().items()}
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
+    out.mkdir(parents=True, exist_ok=True)
+    metadata = {"recipe": recipe.model_dump_json(), "state": state.model_dump_json()}
+    partial = out / f"{FILE}.partial"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
+    partial.replace(out / FILE)
+
+
+def read_state(
+    out: Path, recipe: Recipe, network: Network, averaged: Network, optimizer: torch.optim.Optimizer
+) -> State | None:
+    """Take up the run that lies in `out`, if one does: fills the networks and the optimizer.
+
+    Raises UsageError when the run there was started with another recipe.
+    """
+    path = out / FILE
+    if not path.exists():
+        return None
+    with safe_open(path, "pt") as file:
+        if Recipe.model_validate_json(file.metadata()["recipe"]) != recipe:
+            raise UsageError(f"{out} holds a run with another recipe: give another --out, or the same settings")
+        state = State.model_validate_json(file.metadata()["state"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    network.load_state_dict(_part(tensors, "network."))
+    averaged.load_state_dict(_part(tensors, "averaged."))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, tensor in _part(tensors, "optimizer.").items():
+        index, moment = name.split(".")
+        moments.setdefault(int(index), {})[moment] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+    return state
+
+
+def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
