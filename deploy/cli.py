@@ -22,7 +22,7 @@ app = typer.Typer(
 _PANELS = {
     "Colour": (worker.commands.colorize, producer.commands.submit, producer.commands.status),
     "Processes": (worker.commands.worker, producer.commands.control),
-    "Models": (training.commands.train,),
+    "Models": (training.commands.train, training.commands.evaluate),
 }
 for panel, commands in _PANELS.items():
     for command in commands:

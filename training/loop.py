@@ -7,7 +7,6 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from training.photographs import Batch, Collection, training_batches, validation
 from training.pretrained import load_encoder, normalization_of
 from training.recipe import Recipe
 from training.state import State, read_state, write_state
+from worker.errors import UsageError
 from worker.models import checkpoint
 from worker.models.checkpoint import Card, Network, TrainedOn
 from worker.models.vgg_yuv import VggYuv
@@ -89,7 +89,7 @@ def train(
         if state.epochs_since_best == 0:
             card = describe(name, averaged, recipe, photographs, state, encoder)
             checkpoint.write(averaged, card, out / "best.safetensors")
-        pictures.contact_sheet(out / f"epoch-{state.epoch:03d}.png", sheet, ("gray", "predicted", "truth"))
+        pictures.contact_sheet(out / f"epoch-{state.epoch:03d}.png", sheet, pictures.TITLES)
         pictures.curve(out / "curve.png", state.history)
         write_state(out, recipe, state, network, averaged, optimizer)
         tell(Progress(state.epoch, recipe.epochs, 0, steps, figures["training_loss"], 0.0, figures))
@@ -140,6 +140,8 @@ def training_step(network: Network, optimizer: torch.optim.Optimizer, batch: Bat
     with torch.autocast("cpu", torch.bfloat16, enabled=recipe.low_precision and has_fast_bfloat16()):
         output = network(luma)
     value = losses.loss(network, output, torch.from_numpy(batch.rgb))
+    if not torch.isfinite(value):
+        raise UsageError(f"training diverged: the loss is {value.item()}; try a lower --rate")
     optimizer.zero_grad(set_to_none=True)
     value.backward()
     optimizer.step()
@@ -149,11 +151,11 @@ def training_step(network: Network, optimizer: torch.optim.Optimizer, batch: Bat
 @torch.no_grad()
 def average(averaged: Network, network: Network, keep: float) -> None:
     """One step of the exponential moving average; buffers (batch norm's statistics) are taken as they are."""
-    for slow, fast in zip(averaged.parameters(), network.parameters(), strict=True):
-        if fast.requires_grad:
-            slow.lerp_(fast, 1 - keep)
-    for slow, fast in zip(averaged.buffers(), network.buffers(), strict=True):
-        slow.copy_(fast)
+    for mean, parameter in zip(averaged.parameters(), network.parameters(), strict=True):
+        if parameter.requires_grad:
+            mean.lerp_(parameter, 1 - keep)
+    for kept, buffer in zip(averaged.buffers(), network.buffers(), strict=True):
+        kept.copy_(buffer)
 
 
 @torch.no_grad()
@@ -178,7 +180,7 @@ def validate(network: Network, photographs: Collection, recipe: Recipe) -> tuple
         "ciede2000": float(ciede2000),
         "colourfulness_ratio": float(colourfulness / np.mean(truths)),
     }
-    return figures, list(islice(rows, 0, None, max(1, len(rows) // SHEET_ROWS)))[:SHEET_ROWS]
+    return figures, pictures.spread(rows, SHEET_ROWS)
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:

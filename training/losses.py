@@ -23,7 +23,7 @@ def loss(network: Network, output: Tensor, rgb: Tensor) -> Tensor:
     chroma = true_chroma(rgb)
     if network.config.decoder == "residual":
         return blurred_distance(output.float() - color.CHROMA_OFFSET, chroma)
-    small = functional.adaptive_avg_pool2d(chroma, output.shape[-2:])
+    small = functional.adaptive_avg_pool2d(chroma, (output.shape[-2], output.shape[-1]))
     return distribution_cross_entropy(network.bins, output, small, network.config.rebalance)
 
 

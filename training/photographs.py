@@ -66,12 +66,13 @@ def collect(source: str, validation_share: float = 0.04) -> Collection:
     seen: set[str] = set()
     chroma = np.zeros(2)
     with ThreadPoolExecutor(2) as pool:
-        for photograph, digest, judged in pool.map(_judge, _found(source)):
+        for photograph, digest, judged in pool.map(_judge, found(source)):
             reason = "copy" if digest in seen else judged if isinstance(judged, str) else None
             seen.add(digest)
-            if reason:
-                collection.left_out[reason] += 1
-            elif int(digest[:8], 16) < validation_share * 2**32:
+            if reason or isinstance(judged, str):
+                collection.left_out[str(reason)] += 1
+                continue
+            if int(digest[:8], 16) < validation_share * 2**32:
                 collection.validation.append(photograph)
             else:
                 collection.training.append(photograph)
@@ -83,7 +84,8 @@ def collect(source: str, validation_share: float = 0.04) -> Collection:
     return collection
 
 
-def _found(source: str) -> Iterable[Photograph]:
+def found(source: str) -> Iterable[Photograph]:
+    """Every photograph under a folder or an `s3://bucket/prefix`, as it lies there. Raises UsageError for no folder."""
     if source.startswith("s3://"):
         from worker.settings import settings
         from worker.store import Location, Store

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageDraw
 
+T = TypeVar("T")
+
+TITLES = ("gray", "predicted", "truth")
 TITLE_HEIGHT = 18
 GAP = 2
+
+
+def spread(rows: Sequence[T], most: int) -> list[T]:
+    """At most so many of the rows, evenly spaced."""
+    return list(rows[:: max(1, len(rows) // most)])[:most]
 
 
 def contact_sheet(path: Path, rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], across: int = 2) -> None:

@@ -63,6 +63,9 @@ def recipe_for(model: str, config: list[str], settings: dict[str, Any]) -> Recip
         raise UsageError(f"--config wants NAME=JSON, such as dense=160 or filters=[128,64]: {error}") from error
     recipe = RECIPES[model]
     try:
+        if "side" in network:  # a network of one size learns, and is judged, at that size
+            settings = {"sides": (network["side"],), "validation_side": network["side"], **settings}
         return Recipe(**{**recipe.model_dump(), **settings, "config": {**recipe.config, **network}})
     except ValidationError as error:
-        raise UsageError(f"recipe {model}: {error.errors()[0]['msg']}") from error
+        problem = error.errors()[0]
+        raise UsageError(f"recipe {model}: {problem['loc'][0]}: {problem['msg']}") from error

@@ -63,14 +63,14 @@ def fetch(store: Store, image: Image, job: Job, settings: Settings) -> Stored:
     return source
 
 
-def predict(photograph: Photograph, engine: Engine) -> np.ndarray:
+def predict(photograph: Photograph, engine: Engine, vividness: float | None = None) -> np.ndarray:
     """Chroma float32 (2, h', w') for the photograph as it is stored, from a small upright copy."""
     gray = photograph.gray(*engine.input_size(*photograph.upright_size))
-    return orientation.as_stored(engine.predict(gray), photograph.orientation)
+    return orientation.as_stored(engine.predict(gray, vividness), photograph.orientation)
 
 
 def compose(photograph: Photograph, chroma: np.ndarray) -> np.ndarray:
-    """RGB uint8 (h, w, 3) whose luma is exactly the photograph's."""
+    """Chroma (2, h', w') of any size joined to the luma: RGB uint8 (h, w, 3) whose luma is exactly the photograph's."""
     return luma.join(photograph.luma, chroma)
 
 

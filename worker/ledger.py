@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import redis
 
@@ -48,7 +48,8 @@ class Ledger:
     """A connection to the ledger. Safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
-        self._redis = redis.Redis.from_url(
+        # redis-py's annotations know bytes and text at once
+        self._redis: Any = redis.Redis.from_url(
             settings.redis_url.get_secret_value(), decode_responses=True, health_check_interval=30
         )
         self._record = self._redis.register_script(_RECORD)

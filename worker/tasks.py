@@ -79,7 +79,9 @@ def run_job(job: Job, held: Resources) -> tuple[list[Image], Exception | None]:
     """
     ended = held.ledger.ended(job.submission, [image.ordinal for image in job.images])
     waiting = [image for image in job.images if image.ordinal not in ended]
-    engine = engine_for(job.task.model) if waiting else None
+    if not waiting:
+        return [], None
+    engine = engine_for(job.task.model)
     unfinished: list[Image] = []
     fault: Exception | None = None
     for image, source in _fetched_ahead(waiting, job, held):

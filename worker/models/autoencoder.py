@@ -31,6 +31,10 @@ class AutoencoderConfig(BaseModel):
         return kernel
 
 
+def _conv(inputs: int, outputs: int, kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+
 class Autoencoder(nn.Module):
     """Two convolutions and poolings down, a dense bottleneck, two up-samplings and convolutions up."""
 
@@ -42,13 +46,12 @@ class Autoencoder(nn.Module):
         outer, inner = config.filters
         self.small = config.side // 4
         flat = inner * self.small**2
-        conv = {"kernel_size": config.kernel, "padding": config.kernel // 2}
-        self.conv1 = nn.Conv2d(3, outer, **conv)
-        self.conv2 = nn.Conv2d(outer, inner, **conv)
+        self.conv1 = _conv(3, outer, config.kernel)
+        self.conv2 = _conv(outer, inner, config.kernel)
         self.squeeze = nn.Linear(flat, config.dense)
         self.expand = nn.Linear(config.dense, flat)
-        self.conv3 = nn.Conv2d(inner, inner, **conv)
-        self.conv4 = nn.Conv2d(inner, 3, **conv)
+        self.conv3 = _conv(inner, inner, config.kernel)
+        self.conv4 = _conv(inner, 3, config.kernel)
 
     def forward(self, luma: Tensor) -> Tensor:
         """Luma (n, 1, side, side) in 0..1 to the logits of an RGB picture (n, 3, side, side)."""
@@ -64,7 +67,7 @@ class Autoencoder(nn.Module):
     def read_out(self, output: Tensor, vividness: float | None = None) -> Tensor:
         """What `forward` gave, to chroma (n, 2, side, side) float32, centred on 0. It has no vividness to choose."""
         rgb = output.float().sigmoid()
-        return torch.stack(color.split(rgb.unbind(1))[1:], dim=1)
+        return torch.stack(color.split(rgb.unbind(1))[1:], 1)
 
     def chroma(self, luma: Tensor, vividness: float | None = None) -> Tensor:
         """Luma (n, 1, side, side) in 0..1 to chroma (n, 2, side, side) in -0.5..0.5."""

@@ -8,7 +8,7 @@ half is added and taken off with `CHROMA_OFFSET`, nowhere else.
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -25,24 +25,20 @@ CHROMA_OFFSET = 0.5
 CONSTANTS = {"space": "BT.601 full range", "kr": KR, "kg": KG, "kb": KB, "chroma_offset": CHROMA_OFFSET}
 """What a checkpoint's card records, so that a model is never decoded with other constants than its own."""
 
-Array = TypeVar("Array")
-"""A numpy array or a torch tensor: the functions below use arithmetic that both have."""
+Planes = Any
+"""A numpy array or a torch tensor: the two functions below use arithmetic that both have."""
 
 
-def split(rgb: Array) -> tuple[Array, Array, Array]:
+def split(rgb: Planes) -> tuple[Planes, Planes, Planes]:
     """RGB in 0..1, shape (3, ...), to (luma 0..1, U, V in -0.5..0.5), each of shape (...)."""
-    red, green, blue = rgb  # type: ignore[misc]
+    red, green, blue = rgb
     luma = KR * red + KG * green + KB * blue
     return luma, (blue - luma) / U_SCALE, (red - luma) / V_SCALE
 
 
-def join(luma: Array, u: Array, v: Array) -> tuple[Array, Array, Array]:
+def join(luma: Planes, u: Planes, v: Planes) -> tuple[Planes, Planes, Planes]:
     """Luma 0..1 and chroma -0.5..0.5 to (red, green, blue), unclipped: the inverse of `split`."""
-    return (
-        luma + V_SCALE * v,  # type: ignore[operator]
-        luma + G_FROM_U * u + G_FROM_V * v,  # type: ignore[operator]
-        luma + U_SCALE * u,  # type: ignore[operator]
-    )
+    return luma + V_SCALE * v, luma + G_FROM_U * u + G_FROM_V * v, luma + U_SCALE * u
 
 
 def chroma_of(rgb: np.ndarray) -> np.ndarray:

@@ -80,10 +80,9 @@ class Vgg16Encoder(nn.Module):
         found = {}
         for index, layer in enumerate(self.features):
             x = layer(x)
-            name = _TAPS.get(index)
-            if name in self.taps:
+            if (name := _TAPS.get(index, "")) in self.taps:
                 found[name] = x
-        return found  # type: ignore[return-value]
+        return found
 
     def freeze(self, *, trainable: tuple[str, ...] = ()) -> None:
         """Stop gradients in every block but the named ones ("conv5", ...)."""

@@ -61,7 +61,7 @@ def join_pixels(luma: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     """Luma, uint8 or uint16, and chroma in -0.5..0.5, all of one shape, to RGB of shape (..., 3), luma's dtype."""
     top = float(np.iinfo(luma.dtype).max)
     # 1000 * 65535 does not fit into float32's 24 bits
-    y = luma.astype(np.float32 if luma.dtype == np.uint8 else np.float64)
+    y: np.ndarray = luma.astype(np.float32 if luma.dtype == np.uint8 else np.float64)
     red, green, blue = V_SCALE * top * v, G_FROM_U * top * u + G_FROM_V * top * v, U_SCALE * top * u
     most = np.maximum(np.maximum(red, green), blue)
     least = np.minimum(np.minimum(red, green), blue)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from worker.errors import ImageFault
 from worker.job import Format
@@ -85,7 +86,7 @@ def read(data: bytes, max_pixels: int) -> Photograph:
     )
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes) -> ImageFile:
     try:
         return Image.open(io.BytesIO(data), formats=[name for name in READ_FORMATS if name != "MPO"])
     except UnidentifiedImageError as error:
@@ -96,17 +97,18 @@ def _open(data: bytes) -> Image.Image:
         raise ImageFault("damaged", f"the file's header cannot be read: {error}") from error
 
 
-def _check(image: Image.Image, max_pixels: int) -> None:
+def _check(image: ImageFile, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
         raise ImageFault("too-many-pixels", f"{width} x {height} pixels are more than the limit of {max_pixels:,}")
     if image.mode not in EIGHT_BIT_MODES or _bits(image) > 8:
         raise ImageFault("unsupported", f"{image.format} of mode {image.mode}: only 8-bit gray and RGB are supported")
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        raise ImageFault("unsupported", f"{image.format} of {image.n_frames} pages: only single ones are supported")
+    pages = getattr(image, "n_frames", 1)
+    if pages > 1 and image.format != "MPO":
+        raise ImageFault("unsupported", f"{image.format} of {pages} pages: only single ones are supported")
 
 
-def _bits(image: Image.Image) -> int:
+def _bits(image: ImageFile) -> int:
     """Bits a sample in the file: Pillow opens a 16-bit RGB PNG or TIFF as 8-bit RGB without a word."""
     if image.format == "PNG" and image.tile:
         return 16 if image.tile[0].args in ("RGB;16B", "LA;16B", "RGBA;16B") else 8
