@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -13,6 +13,10 @@ from worker import paths
 from worker.job import SUFFIXES, Image, Job
 from worker.settings import Settings
 from worker.store import ConflictError, Listed, Location, Store
+
+
+JOBS_A_PAGE = 64
+"""At least so many jobs are made of a page, as far as it has images."""
 
 
 class Page(BaseModel):
@@ -26,8 +30,8 @@ class Page(BaseModel):
 
 
 def photographs(store: Store, source: Location, after: str = "") -> Iterator[Listed]:
-    """Keys under a prefix whose name looks like a photograph's, those behind `after`."""
-    for listed in store.list(source, after):
+    """Keys in a folder and below whose name looks like a photograph's, those behind `after`."""
+    for listed in store.list(source.folder(), after):
         if PurePosixPath(listed.key).suffix.lower() in SUFFIXES:
             yield listed
 
@@ -52,12 +56,16 @@ def next_page(
     return page
 
 
-def jobs_of(submission: Submission, images: Iterable[Image], settings: Settings) -> Iterator[Job]:
-    """Images cut into jobs: at most so many, and so many bytes by listed size; a larger image goes alone."""
+def jobs_of(submission: Submission, images: Sequence[Image], settings: Settings) -> Iterator[Job]:
+    """The images of a page, in order, cut into jobs: at most so many, and so many bytes by listed size.
+
+    A larger image goes alone, and a short page is cut finer, so that every worker has something of it.
+    """
+    most = min(settings.job_images, -(-len(images) // JOBS_A_PAGE))
     batch: list[Image] = []
     size = 0
     for image in images:
-        if batch and (len(batch) == settings.job_images or size + image.size > settings.job_bytes):
+        if batch and (len(batch) == most or size + image.size > settings.job_bytes):
             yield Job(submission=submission.name, task=submission.task, images=tuple(batch))
             batch, size = [], 0
         batch.append(image)

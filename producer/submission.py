@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker import paths
 from worker.allowed import check_allowed
-from worker.errors import ImageFault, UsageError
+from worker.errors import ImageFault, UsageError, WorkerFault
 from worker.job import Format, Task
 from worker.ledger import Ledger
 from worker.models import registry
 from worker.settings import Settings
-from worker.store import Location, NotFoundError, Store
+from worker.store import ConflictError, Location, NotFoundError, Store
 from worker.version import VERSION
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
@@ -53,10 +53,12 @@ def submit(
     except ValidationError as error:
         raise UsageError(f"submission: {error.errors()[0]['msg']}") from error
     store = Store(settings)
-    if name is None or not _is_there(store, submission, settings):
-        data = submission.model_dump_json().encode()
-        place = paths.submission(submission.name)
+    data, place = submission.model_dump_json().encode(), paths.submission(submission.name)
+    try:
         store.put(settings.state_bucket, place, data, content_type="application/json", if_absent=True)
+    except ConflictError:
+        if load(submission.name, store, settings).task != task:
+            raise UsageError(f"submission {submission.name!r} is there already and asks for something else") from None
     Ledger(settings).activate(submission.name)
     return submission.name
 
@@ -65,7 +67,8 @@ def plan(source: str, destination: str, *, model: str, format: Format | None, se
     """Check a request as far as that is possible without listing anything. Raises UsageError."""
     try:
         task = Task(source=source, destination=destination, model=model, format=format)
-        check_allowed(task, settings)
+        if settings.read_from or settings.write_to:  # who only submits may not know what workers allow
+            check_allowed(task, settings)
     except ValidationError as error:
         raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
     except ImageFault as error:
@@ -82,17 +85,10 @@ def load(name: str, store: Store, settings: Settings) -> Submission:
         stored = store.get(settings.state_bucket, paths.submission(name))
     except NotFoundError as error:
         raise UsageError(f"there is no submission {name!r}") from error
-    return Submission.model_validate_json(stored.data)
-
-
-def _is_there(store: Store, wanted: Submission, settings: Settings) -> bool:
     try:
-        there = load(wanted.name, store, settings)
-    except UsageError:
-        return False
-    if there.task != wanted.task:
-        raise UsageError(f"submission {wanted.name!r} is there already and asks for something else")
-    return True
+        return Submission.model_validate_json(stored.data)
+    except ValidationError as error:
+        raise WorkerFault(f"the record of submission {name!r} is malformed: {error.errors()[0]['msg']}") from error
 
 
 def _new_name() -> str:

@@ -91,7 +91,7 @@ def found(source: str) -> Iterable[Photograph]:
         from worker.store import Location, Store
 
         store, location = Store(settings()), Location.parse(source)
-        for listed in store.list(location):
+        for listed in store.list(location.folder()):
             if listed.key.lower().endswith(SUFFIXES):
                 yield Photograph(listed.key, store.get(location.bucket, listed.key).data)
         return

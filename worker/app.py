@@ -6,6 +6,7 @@ gives out another role's work twice. Tasks are sent by name: whoever only submit
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,9 @@ READY_FILE = "PHOTOCHROM_READY_FILE"
 """Names a file that exists while the process is ready to work; for whoever starts it."""
 
 _MODULES: dict[Role, str] = {"colorize": "worker.tasks", "control": "producer.control"}
+
+_CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+"""Loggers that write two lines a message; our own write one an image."""
 
 CHILD_START_SECONDS = 120
 """A child that still loads its model is not dead; Celery's own limit is 4 s."""
@@ -79,6 +83,9 @@ def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
 def run(role: Role, chosen: Settings, name: str, options: list[str]) -> None:
     """Serve a role's queue until told to stop. Blocks; ends the process's work cleanly on SIGTERM."""
     connect(chosen, role).conf.include = [_MODULES[role]]
+    if chosen.log_level != "DEBUG":
+        for logger in _CHATTY:
+            logging.getLogger(logger).setLevel(logging.WARNING)
     arguments: list[Any] = ["worker", "--queues", f"photochrom.{role}", "--hostname", f"{name}@%h"]
     quiet = ["--loglevel", chosen.log_level, "--without-gossip", "--without-mingle"]
     app.worker_main([*arguments, *quiet, *options])

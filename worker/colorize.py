@@ -22,6 +22,9 @@ from worker.version import VERSION
 
 CONFLICTS_BORNE = 5
 
+MOST_KEY_BYTES = 1024
+"""S3's own limit: a source's key can be within it, and its result's beyond."""
+
 
 class Coloured(NamedTuple):
     """An encoded result."""
@@ -32,9 +35,12 @@ class Coloured(NamedTuple):
 
 def colorize(image: Image, job: Job, source: Stored, engine: Engine, store: Store, settings: Settings) -> None:
     """Colour one fetched image of a job and write the result to its place. Raises any of the error tree."""
+    place = job.task.output(image.key)
+    if len(place.prefix.encode()) > MOST_KEY_BYTES:
+        raise ImageFault("name-too-long", f"the result's key would have more than {MOST_KEY_BYTES} bytes")
     coloured = colorize_bytes(source.data, engine, settings, job.task.format)
     provenance = {**provenance_of(engine), "source": source_name(image, job), "source-etag": source.etag.strip('"')}
-    put_result(store, job.task.output(image.key), coloured, provenance)
+    put_result(store, place, coloured, provenance)
 
 
 def colorize_bytes(data: bytes, engine: Engine, settings: Settings, format: Format | None = None) -> Coloured:
@@ -98,7 +104,7 @@ def put_result(store: Store, place: Location, coloured: Coloured, provenance: di
                 if_absent=there is None,
             )
             return
-        except ConflictError:
+        except (ConflictError, NotFoundError):  # written, or taken away, since we looked
             continue
     raise RetryableError(f"s3://{bucket}/{key} is being written by others all the time")
 

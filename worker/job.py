@@ -32,7 +32,7 @@ class Task(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(description="s3://bucket/prefix, where the keys were listed")
+    source: str = Field(description="s3://bucket/prefix, the folder where the keys were listed")
     destination: str = Field(description="s3://bucket/prefix, where the results go")
     model: str
     format: Format | None = Field(None, description="of the results; the source's own when not given")
@@ -50,12 +50,11 @@ class Task(BaseModel):
 
         Raises UsageError for a key that is not below the source.
         """
-        prefix = Location.parse(self.source).prefix
-        if not key.startswith(prefix):
+        below = Location.parse(self.source).folder().prefix
+        if not key.startswith(below):
             raise UsageError(f"{key} is not below {self.source}")
-        folder = prefix[: prefix.rfind("/") + 1]
         destination = Location.parse(self.destination).folder()
-        return Location(destination.bucket, destination.prefix + output_name(key[len(folder) :], self.format))
+        return Location(destination.bucket, destination.prefix + output_name(key[len(below) :], self.format))
 
 
 class Job(BaseModel):
@@ -66,6 +65,15 @@ class Job(BaseModel):
     submission: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
     task: Task
     images: tuple[Image, ...] = Field(min_length=1, max_length=32)
+
+    @model_validator(mode="after")
+    def _stay_below_the_source(self) -> Job:
+        """What a worker may read is checked for the source: no key may lead elsewhere."""
+        below = Location.parse(self.task.source).folder().prefix
+        for image in self.images:
+            if not image.key.startswith(below):
+                raise ValueError(f"{image.key} is not below {self.task.source}")
+        return self
 
     @classmethod
     def parse(cls, message: dict[str, Any]) -> Job:
@@ -89,4 +97,4 @@ def output_name(name: str, format: Format | None) -> str:
     path = PurePosixPath(name)
     if format is None or SUFFIXES.get(path.suffix.lower()) == format:
         return name
-    return str(path.with_suffix({"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}[format]))
+    return name.removesuffix(path.suffix) + {"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}[format]

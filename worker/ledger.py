@@ -145,3 +145,5 @@ def _translated() -> Iterator[None]:
         yield
     except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:  # BusyLoading is one of them
         raise RetryableError(f"Redis cannot be reached ({type(error).__name__})") from error
+    except redis.exceptions.RedisError as error:  # out of memory, a replica, a disk that is full
+        raise RetryableError(f"Redis refuses ({type(error).__name__})") from error

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from worker.colorize import colorize_bytes
 from worker.engine import Engine, prepare_process
-from worker.errors import ImageFault, UsageError
+from worker.errors import ImageFault, UsageError, WorkerFault
 from worker.job import SUFFIXES, Format, output_name
 from worker.models import registry
 from worker.settings import settings
@@ -67,10 +67,11 @@ def _format(format: str | None) -> Format | None:
 
 def _plan(files: list[Path], folder: Path, format: Format | None) -> list[tuple[Path, Path]]:
     pairs = [(source, folder / output_name(name, format)) for source, name in _found(files)]
+    sources = {source.resolve() for source, _ in pairs}
     targets: dict[Path, Path] = {}
     for source, target in pairs:
-        if target.resolve() == source.resolve():
-            raise UsageError(f"{target} is the source itself: choose another folder for --to")
+        if target.resolve() in sources:
+            raise UsageError(f"{target} is a source itself: choose another folder for --to")
         if target in targets:
             raise UsageError(f"{source} and {targets[target]} would both become {target}")
         targets[target] = source
@@ -98,6 +99,9 @@ def _colorize_file(source: Path, target: Path, format: Format | None, engine: En
         return Outcome(str(source), None, fault.reason, str(fault))
     except OSError as error:
         return Outcome(str(source), None, "unreadable", str(error))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(coloured.data)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(coloured.data)
+    except OSError as error:
+        raise WorkerFault(f"{target} cannot be written: {error.strerror}") from error
     return Outcome(str(source), str(target))

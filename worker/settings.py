@@ -6,8 +6,9 @@ S3 credentials are not settings of ours: boto3 finds them where it always does (
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -48,18 +49,32 @@ class Settings(BaseSettings):
     concurrency: PositiveInt = Field(os.cpu_count() or 1, description="worker processes, one thread each")
     visibility_timeout: PositiveInt = Field(900, description="seconds after which an unfinished job is given out again")
     control_interval: PositiveFloat = Field(1.0, description="seconds between two looks of the control process")
-    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("read_from", "write_to", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _empty_is_none(cls, value: str | None) -> str | None:
+        if value and not re.match("https?://[^/]", value):
+            raise ValueError(f"{value!r} is not http://host:port or https://host:port")
+        return value or None  # a compose file can only set a variable to nothing
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr) -> SecretStr:
+        if not re.match("rediss?://", value.get_secret_value()):
+            raise ValueError("it is not redis://host:port/database")  # without the value: it may hold a password
+        return value
+
     @field_validator("read_from", "write_to")
     @classmethod
     def _are_locations(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for location in value:
-            if not location.startswith("s3://"):
+            if not re.match("s3://[^/]", location):
                 raise ValueError(f"{location!r} is not s3://bucket/prefix")
         return value
 

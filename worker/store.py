@@ -20,13 +20,15 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
+from worker.errors import ImageFault, PhotochromError, RetryableError, UsageError, WorkerFault
 from worker.settings import Settings
 
 ABSENT = ("404", "NoSuchKey", "NotFound")
 CONFLICT = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed")
 DENIED = ("403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "TokenRefreshRequired")
+PASSING_4XX = ("RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "OperationAborted")
 NO_BUCKET = ("NoSuchBucket",)
+ARCHIVED = ("InvalidObjectState",)
 
 
 class NotFoundError(PhotochromError):
@@ -185,6 +187,10 @@ def _by_code(code: str, status: int, what: str) -> PhotochromError:
         return NotFoundError(f"{what} is not there")
     if code in CONFLICT or status == 412 or code in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
         return ConflictError(f"{what} was written by somebody else")
+    if code in ARCHIVED:
+        return ImageFault("archived", f"{what} lies in an archive's storage class: restore it first")
     if code in DENIED or status in (401, 403):
         return WorkerFault(f"S3 denies access to {what} ({code})")
+    if 400 <= status < 500 and code not in PASSING_4XX and status not in (408, 429):
+        return WorkerFault(f"S3 refuses the request for {what}: {status} {code}")
     return RetryableError(f"S3 answered {status} {code} for {what}")

@@ -21,6 +21,14 @@ READ_FORMATS: dict[str, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", 
 
 EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 
+MOST_DPI = 65_535
+"""What a JPEG's 16 bits hold."""
+
+# How the pixels of a TIFF are stored (and its profile), which the result says for itself; Pillow takes it for EXIF.
+_STORAGE_TAGS = {273, 284, 301, 34675}.union(
+    range(254, 267), range(277, 282), range(288, 294), range(317, 348), range(512, 533)
+)
+
 
 @dataclass(frozen=True)
 class Photograph:
@@ -65,24 +73,31 @@ def read(data: bytes, max_pixels: int) -> Photograph:
     if not data:
         raise ImageFault("empty", "the file has no bytes")
     image = _open(data)
-    _check(image, max_pixels)
     try:
-        image.load()
-        alpha = np.asarray(image.getchannel("A")) if image.mode in ("LA", "PA", "RGBA") else _transparency(image)
-        luma = np.asarray(image.convert("RGB" if image.mode in ("P", "PA") else image.mode).convert("L"))
-    except MemoryError:
+        _check(image, max_pixels)
+        return _decode(image)
+    except (ImageFault, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ImageFault("damaged", f"{image.format} cannot be decoded: {error}") from error
-    exif = image.getexif()
+
+
+def _decode(image: Image.Image) -> Photograph:
+    turn = _orientation(image)
+    image.load()
+    alpha = np.asarray(image.getchannel("A")) if image.mode in ("LA", "PA", "RGBA") else _transparency(image)
+    luma = np.asarray(image.convert("RGB" if image.mode in ("P", "PA") else image.mode).convert("L"))
+    if image.format == "TIFF":  # Pillow turns a TIFF upright as it loads it
+        luma = np.ascontiguousarray(orientation.as_stored(luma, turn))
+        alpha = None if alpha is None else orientation.as_stored(alpha, turn)
     return Photograph(
         luma=luma,
         alpha=alpha,
         format=READ_FORMATS[image.format or ""],
-        orientation=exif.get(orientation.TAG, orientation.UPRIGHT),
-        exif=exif.tobytes() if exif else b"",
+        orientation=turn,
+        exif=_exif(image, turn),
         icc=_rgb_profile(image),
-        dpi=image.info.get("dpi"),
+        dpi=_dpi(image),
     )
 
 
@@ -115,6 +130,27 @@ def _bits(image: ImageFile) -> int:
     if image.format == "TIFF":
         return max(image.tag_v2.get(258, (8,)))  # type: ignore[attr-defined]
     return 8
+
+
+def _orientation(image: Image.Image) -> int:
+    """1..8; what a file says beyond that, in whatever type, means 1."""
+    stated = image.getexif().get(orientation.TAG)
+    return stated if isinstance(stated, int) and 1 <= stated <= 8 else orientation.UPRIGHT
+
+
+def _exif(image: Image.Image, turn: int) -> bytes:
+    exif = image.getexif()
+    for tag in (orientation.TAG, *_STORAGE_TAGS):
+        exif.pop(tag, None)
+    if turn != orientation.UPRIGHT:
+        exif[orientation.TAG] = turn
+    return exif.tobytes() if exif else b""
+
+
+def _dpi(image: Image.Image) -> tuple[float, float] | None:
+    across, down = map(float, image.info.get("dpi", (0, 0)))
+    sensible = all(1 < value <= MOST_DPI for value in (across, down))  # Pillow's 1 is a TIFF that says nothing
+    return (across, down) if sensible else None
 
 
 def _transparency(image: Image.Image) -> np.ndarray | None:

@@ -25,7 +25,8 @@ _OPTIONS: dict[Format, dict[str, Any]] = {
 def write(rgb: np.ndarray, photograph: Photograph, format: Format, jpeg_quality: int) -> bytes:
     """Encode RGB uint8 (h, w, 3) with the photograph's alpha, EXIF, RGB profile and resolution.
 
-    PNG and TIFF keep every pixel; JPEG is lossy. Raises ImageFault ("unsupported") for alpha in a JPEG.
+    PNG and TIFF keep every pixel; JPEG is lossy. Raises ImageFault ("unsupported") for what the format cannot hold,
+    alpha in a JPEG above all.
     """
     if photograph.alpha is not None and format == "jpeg":
         raise ImageFault("unsupported", "JPEG has no alpha channel: ask for PNG or TIFF")
@@ -40,5 +41,10 @@ def write(rgb: np.ndarray, photograph: Photograph, format: Format, jpeg_quality:
     if photograph.dpi:
         options["dpi"] = photograph.dpi
     encoded = io.BytesIO()
-    Image.fromarray(planes).save(encoded, format.upper(), **options)
+    try:
+        Image.fromarray(planes).save(encoded, format.upper(), **options)
+    except MemoryError:
+        raise
+    except Exception as error:  # a JPEG of more than 65,500 pixels a side, or of more than 64 KiB of EXIF
+        raise ImageFault("unsupported", f"{format} cannot hold this photograph: {error}") from error
     return encoded.getvalue()
