@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -125,7 +125,7 @@ class Store:
         """
         with _translated(f"s3://{bucket}/{key}"):
             answer = self._client.get_object(Bucket=bucket, Key=key)
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:  # its own `with` gives the raw stream, which verifies nothing
                 fits = most is None or answer["ContentLength"] <= most
                 return _stored(answer, body.read() if fits else b"")
 

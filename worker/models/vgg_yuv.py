@@ -75,8 +75,7 @@ class Vgg16Encoder(nn.Module):
     def forward(self, luma: Tensor) -> dict[str, Tensor]:
         """Luma (n, 1, h, w) in 0..1 to the tapped activations, each (n, channels, h / 2^k, w / 2^k)."""
         x = (luma * self.range - self.mean) / self.deviation
-        if luma.is_contiguous(memory_format=torch.channels_last):
-            x = x.contiguous(memory_format=torch.channels_last)
+        x = x.contiguous(memory_format=torch.channels_last)
         found = {}
         for index, layer in enumerate(self.features):
             x = layer(x)
