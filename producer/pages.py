@@ -14,7 +14,6 @@ from worker.job import SUFFIXES, Image, Job
 from worker.settings import Settings
 from worker.store import ConflictError, Listed, Location, Store
 
-
 JOBS_A_PAGE = 64
 """At least so many jobs are made of a page, as far as it has images."""
 

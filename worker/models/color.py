@@ -2,8 +2,8 @@
 
 "YUV" is the field's loose name for what JPEG stores: full-range Y'CbCr of ITU-T T.871 (JFIF), whose weights are those
 of ITU-R BT.601. Here luma is in 0..1 and the two chroma planes, U (blue minus luma) and V (red minus luma), are centred
-on 0 and lie in -0.5..0.5. A plain gray has chroma 0, but for rounding. Networks that end in a sigmoid give chroma + 0.5; the
-half is added and taken off with `CHROMA_OFFSET`, nowhere else.
+on 0 and lie in -0.5..0.5. A plain gray has chroma 0, but for rounding. Networks that end in a sigmoid give chroma plus
+a half; the half is added and taken off with `CHROMA_OFFSET`, nowhere else.
 """
 
 from __future__ import annotations
