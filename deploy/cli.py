@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+import deploy.commands
 import producer.commands
 import training.commands
 import worker.commands
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 _PANELS = {
+    "Start here": (deploy.commands.demo,),
     "Colour": (worker.commands.colorize, producer.commands.submit, producer.commands.status),
     "Processes": (worker.commands.worker, producer.commands.control),
     "Models": (training.commands.train, training.commands.evaluate),

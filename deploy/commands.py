@@ -1,0 +1,54 @@
+"""`photochrom demo`."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder of your own photographs; colour ones are made gray first.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the page, the results and summary.json.")] = Path("demo-out"),
+    model: Annotated[str, typer.Option(help="Model by name: champion, vgg16-yuv or autoencoder.")] = "champion",
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Try the whole system on this machine: nothing to set up, nothing left running.
+
+    Starts a Redis, an S3 server, the control process and one worker per core, uploads gray photographs, submits them,
+    and makes a page to compare gray, coloured and real. One sample is a broken file: it ends in quarantine.
+    Servers of your own are used instead where PHOTOCHROM_REDIS_URL or PHOTOCHROM_S3_ENDPOINT names them.
+
+    The exit code is 0 when everything was coloured but what is broken on purpose, else 1.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from deploy.demo import demonstrate
+    from deploy.page import write_report
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    out.mkdir(parents=True, exist_ok=True)
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        bar = bars.add_task("", total=None)
+
+        def tell(what: str, done: int, total: int) -> None:
+            bars.update(bar, description=what, completed=done, total=total or None)
+
+        report = demonstrate(photos, out, model, tell)
+    page = write_report(report, out).resolve()
+    if json:
+        typer.echo(json_text.dumps({**report.summary(), "page": str(page)}))
+    else:
+        typer.echo(
+            f"{report.count('done')} of {len(report.results)} photographs coloured in {report.seconds:.1f} s "
+            f"({report.images_per_second:.1f} images/s) by {report.model} {report.version}, "
+            f"{report.count('quarantined')} quarantined"
+        )
+        typer.echo(f"Open {page.as_uri()}")
+    raise typer.Exit(0 if report.succeeded else 1)
