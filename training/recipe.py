@@ -45,7 +45,12 @@ RECIPES: dict[str, Recipe] = {
     "vgg16-yuv-residual": Recipe(architecture="vgg16-yuv", config={"decoder": "residual"}),
     # bfloat16 slows a network that is mostly dense layers
     "autoencoder": Recipe(
-        architecture="autoencoder", sides=(80,), validation_side=80, batch=50, rate=5e-4, low_precision=False
+        architecture="autoencoder",
+        sides=(80,),
+        validation_side=80,
+        batch=25,
+        average=0.99,
+        low_precision=False,
     ),
 }
 

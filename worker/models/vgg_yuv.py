@@ -54,7 +54,7 @@ class VggYuvConfig(BaseModel):
     grid_side: int = Field(15, ge=3, description="bins a side: grid_side^2 in all, centred on gray")
     rebalance: float = Field(0.5, ge=0, le=1, description="exponent of the rebalancing weights in training")
     temperature: float = Field(0.38, gt=0, description="below 1 sharpens the distribution before its mean is taken")
-    vividness: float = Field(0.5, ge=0, le=1, description="0: colours as likely as they are; 1: rare ones as common")
+    vividness: float = Field(0.2, ge=0, le=1, description="0: colours as likely as they are; 1: rare ones as common")
 
 
 class Vgg16Encoder(nn.Module):
