@@ -55,7 +55,7 @@ def train(
 ) -> Card:
     """Train a model and give back the card of the best checkpoint, `out/best.safetensors`.
 
-    Best is the lowest mean CIEDE2000 on the validation photographs. A run that was cut off goes on from
+    Best is the best mean of `recipe.select` on the validation photographs. A run that was cut off goes on from
     `out/state.safetensors` when it is started again; it then sees the pictures it would have seen. Per epoch a contact
     sheet and a curve are written. `encoder` names the VGG16's first weights (see `training/pretrained.py`).
     """
@@ -67,7 +67,7 @@ def train(
     state = read_state(out, recipe, network, averaged, optimizer) or State()
     steps = recipe.steps_per_epoch
 
-    while state.epoch < recipe.epochs and state.epochs_since_best < recipe.patience:
+    while state.epoch < recipe.epochs and state.epochs_since_best(recipe.select) < recipe.patience:
         network.train()
         started, first = time.monotonic(), state.step
         batches = training_batches(
@@ -86,7 +86,7 @@ def train(
         figures, sheet = validate(averaged, photographs, recipe)
         figures = {"epoch": state.epoch + 1, "training_loss": state.mean_loss, **figures}
         state.end_epoch(figures)
-        if state.epochs_since_best == 0:
+        if state.epochs_since_best(recipe.select) == 0:
             card = describe(name, averaged, recipe, photographs, state, encoder)
             checkpoint.write(averaged, card, out / "best.safetensors")
         pictures.contact_sheet(out / f"epoch-{state.epoch:03d}.png", sheet, pictures.TITLES)

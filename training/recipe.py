@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -30,6 +30,7 @@ class Recipe(BaseModel):
     encoder_blocks: tuple[str, ...] = Field((), description="VGG blocks that learn too")
     encoder_rate: float = Field(0.1, gt=0, description="their share of the learning rate")
     average: float = Field(0.998, ge=0, lt=1, description="of the exponential moving average that is kept")
+    select: Literal["ciede2000", "psnr"] = Field("ciede2000", description="validation figure that the best one wins by")
     patience: int = Field(4, ge=1, description="epochs without a better validation figure before stopping early")
     low_precision: bool = Field(True, description="bfloat16 autocast, where the processor has it")
     seed: int = 0
@@ -50,6 +51,7 @@ RECIPES: dict[str, Recipe] = {
         validation_side=80,
         batch=25,
         average=0.99,
+        select="psnr",  # by CIEDE2000, its blurred colours lose to gray long before they are the best that they can be
         low_precision=False,
     ),
 }

@@ -35,11 +35,11 @@ class State(BaseModel):
     def add_loss(self, value: float) -> None:
         self.loss_sum += value
 
-    @property
-    def epochs_since_best(self) -> int:
-        """0 when the last epoch was the best so far, or none has ended."""
-        differences = [figures["ciede2000"] for figures in self.history]
-        return len(differences) - 1 - differences.index(min(differences)) if differences else 0
+    def epochs_since_best(self, measure: str) -> int:
+        """0 when the last epoch was the best so far by that measure, or none has ended."""
+        values = [figures[measure] for figures in self.history]
+        best = max(values, default=0.0) if measure == "psnr" else min(values, default=0.0)
+        return len(values) - 1 - values.index(best) if values else 0
 
     def end_epoch(self, figures: dict[str, float]) -> None:
         """Note the figures and move on to the next epoch."""

@@ -92,6 +92,17 @@ def test_mean_chroma_is_that_of_the_training_photographs(photographs):
     assert photographs.mean_chroma == pytest.approx(expected, abs=1e-3)
 
 
+def test_a_prefix_in_s3_gives_the_same_collection_as_a_folder(folder, photographs, store, exported):
+    for path in folder.rglob("*.*"):
+        store.put("archive", f"photographs/{path.name}", path.read_bytes())
+    store.put("archive", "photographs-of-others/1.png", b"not ours")
+
+    found = collect("s3://archive/photographs", 0.3)
+
+    assert {photograph.data for photograph in found.training} == {p.data for p in collect(str(folder), 0.3).training}
+    assert not found.left_out
+
+
 @pytest.mark.parametrize("make", [False, True])
 def test_a_source_with_nothing_to_learn_from_is_refused(tmp_path, make):
     source = tmp_path / "in"
