@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from PIL.ExifTags import IFD
 
 from worker.errors import ImageFault
 from worker.job import Format
@@ -36,6 +37,8 @@ def write(rgb: np.ndarray, photograph: Photograph, format: Format, jpeg_quality:
         options["quality"] = jpeg_quality
     if photograph.exif:
         options["exif"] = photograph.exif
+        if format == "tiff" and _has_directories(photograph.exif):
+            del options["compression"]  # libtiff, which compresses, cannot write them
     if photograph.icc:
         options["icc_profile"] = photograph.icc
     if photograph.dpi:
@@ -48,3 +51,10 @@ def write(rgb: np.ndarray, photograph: Photograph, format: Format, jpeg_quality:
     except Exception as error:  # a JPEG of more than 65,500 pixels a side, or of more than 64 KiB of EXIF
         raise ImageFault("unsupported", f"{format} cannot hold this photograph: {error}") from error
     return encoded.getvalue()
+
+
+def _has_directories(exif: bytes) -> bool:
+    """Whether there is more to it than a flat list: the camera's own data, a place on earth."""
+    tags = Image.Exif()
+    tags.load(exif)
+    return any(tag in tags for tag in IFD)

@@ -271,25 +271,26 @@ def read_or_fault(data):
 starts = st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0"])
 
 
+@pytest.mark.filterwarnings("ignore")
 @given(start=starts, rest=st.binary(max_size=200))
 @examples(max_examples=150)
 def test_any_bytes_are_a_photograph_or_a_fault(start, rest):
     read_or_fault(start + rest)
 
 
-def with_everything(kind, **options):
+def with_everything(kind):
     exif = Image.Exif()
     exif[274], exif[270] = 6, "Vienna, 1901"
     exif.get_ifd(0x8769)[36867] = "1901:01:01 00:00:00"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:200]
-    return encoded(coloured().resize((9, 7)), kind, exif=exif, icc_profile=profile, dpi=(300, 300), **options)
+    return encoded(coloured().resize((9, 7)), kind, exif=exif.tobytes(), icc_profile=profile, dpi=(300, 300))
 
 
 VALID = [
     with_everything("JPEG"),
     with_everything("PNG"),
     with_everything("TIFF"),
-    with_everything("TIFF", compression="tiff_lzw"),
+    encoded(coloured().resize((9, 7)), "TIFF", compression="tiff_lzw"),
     encoded(gray().convert("P").resize((9, 7)), transparency=b"\0\x80"),
     tiff(8, 1, 1, bytes(4)),
 ]
@@ -311,7 +312,9 @@ def test_a_damaged_file_is_a_photograph_or_a_fault(data, changes, cut):
 @given(
     entries=st.lists(
         st.tuples(
-            st.sampled_from([254, 256, 257, 258, 259, 262, 273, 274, 277, 278, 279, 282, 296, 317, 320, 338, 700, 34665]),
+            st.sampled_from(
+                [254, 256, 257, 258, 259, 262, 273, 274, 277, 278, 279, 282, 296, 317, 320, 338, 700, 34665]
+            ),
             st.integers(0, 14),
             st.integers(0, 5) | st.integers(0, 2**32 - 1),
             st.integers(0, 300) | st.integers(0, 2**32 - 1),
@@ -326,5 +329,11 @@ def test_a_tiff_of_senseless_tags_is_a_photograph_or_a_fault(entries):
     ifd = data[10 : 10 + 12 * count] + b"".join(struct.pack("<HHII", *entry) for entry in entries)
     moved = len(data)  # the directory goes to the end, where it may grow
     read_or_fault(
-        data[:4] + struct.pack("<I", moved) + data[8:] + bytes(4) + struct.pack("<H", count + len(entries)) + ifd + bytes(4)
+        data[:4]
+        + struct.pack("<I", moved)
+        + data[8:]
+        + bytes(4)
+        + struct.pack("<H", count + len(entries))
+        + ifd
+        + bytes(4)
     )

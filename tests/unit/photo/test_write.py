@@ -62,7 +62,9 @@ def test_a_photograph_of_any_format_gives_its_luma_back_exactly(kind, mode, form
 
 
 @pytest.mark.parametrize("kind", ["TIFF"])
-@pytest.mark.parametrize("options", [{}, {"compression": "tiff_lzw"}, {"compression": "group4"}, {"tiffinfo": {278: 1}}])
+@pytest.mark.parametrize(
+    "options", [{}, {"compression": "tiff_lzw"}, {"compression": "group4"}, {"tiffinfo": {278: 1}}]
+)
 @pytest.mark.parametrize("format", ["jpeg", *LOSSLESS])
 def test_how_the_source_was_stored_does_not_spoil_the_result(kind, options, format):
     """Pillow takes a TIFF's strips, bits and compression for EXIF; passed on, no reader opens the result."""
@@ -124,6 +126,22 @@ def test_a_jpegs_orientation_is_kept_too(orientation):
 def test_what_exif_tells_of_the_photograph_is_kept(kind, format):
     before = read(source(kind, description="Vienna, 1901"), MOST)
     assert opened(write(coloured(before), before, format, 95)).getexif()[270] == "Vienna, 1901"
+
+
+@pytest.mark.parametrize("format", ["jpeg", *LOSSLESS])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_what_camera_and_scanner_say_of_themselves_is_kept(kind, format):
+    """EXIF has directories within directories, which libtiff does not write."""
+    exif = Image.Exif()
+    exif[34665] = {36867: "1901:02:03 04:05:06"}
+    file = io.BytesIO()
+    Image.fromarray(luma()).save(file, kind, exif=exif.tobytes())
+    before = read(file.getvalue(), MOST)
+    result = opened(write(coloured(before), before, format, 95))
+    assert result.getexif().get_ifd(34665)[36867] == "1901:02:03 04:05:06"
+    assert result.getexif().get(270) is None
+    if format != "jpeg":
+        np.testing.assert_array_equal(np.asarray(result.convert("L")), before.luma)
 
 
 @pytest.mark.parametrize("format", ["jpeg", *LOSSLESS])

@@ -1,0 +1,219 @@
+"""The control process: pages into the queue while there is room, and an end when every image has its outcome."""
+
+import json
+
+import pytest
+
+from producer import control
+from producer.control import advance, advance_all, enqueue_next_page, submit_task
+from producer.progress import progress
+from worker import paths
+from worker.errors import RetryableError
+from worker.ledger import Ledger
+from worker.store import NotFoundError
+
+
+def with_settings(held, **changes):
+    return held._replace(settings=held.settings.model_copy(update=changes))
+
+
+def ordinals(jobs):
+    return [image.ordinal for job in jobs for image in job.images]
+
+
+def ended_record(held, name):
+    return json.loads(held.store.get(held.settings.state_bucket, paths.ended(name)).data)
+
+
+def finish(held, name, done=(), bad=()):
+    for ordinal in done:
+        held.ledger.record_done(name, ordinal)
+    for ordinal in bad:
+        held.ledger.record_quarantined(name, ordinal, "damaged")
+
+
+def test_every_image_is_sent_once_and_in_order(held, sent, fill, submitted):
+    fill(7)
+    submission = submitted()
+    advance(submission, with_settings(held, page_images=3))
+    assert ordinals(sent) == list(range(7))
+    assert [image.key for job in sent for image in job.images] == [f"in/{n:03d}.jpg" for n in range(7)]
+    assert {(job.submission, job.task) for job in sent} == {(submission.name, submission.task)}
+    now = progress(submission.name, held.settings)
+    assert (now.total, now.listed, now.state) == (7, True, "running")
+
+
+def test_a_second_tick_sends_nothing_again(held, sent, fill, submitted):
+    fill(4)
+    submission = submitted()
+    for _ in range(3):
+        advance(submission, held)
+    assert ordinals(sent) == [0, 1, 2, 3]
+
+
+def test_a_page_that_is_full_and_the_last_ends_with_an_empty_one(held, sent, fill, submitted):
+    fill(6)
+    advance(submission := submitted(), with_settings(held, page_images=3))
+    assert ordinals(sent) == list(range(6))
+    assert progress(submission.name, held.settings).listed
+
+
+def test_no_more_are_in_flight_than_the_window_and_the_page_that_filled_it(held, sent, fill, submitted):
+    fill(12)
+    submission, narrow = submitted(), with_settings(held, page_images=2, window=4)
+    advance(submission, narrow)
+    assert ordinals(sent) == [0, 1, 2, 3]
+    advance(submission, narrow)
+    assert len(ordinals(sent)) == 4
+    finish(held, submission.name, done=[0, 2], bad=[3])
+    advance(submission, narrow)
+    assert ordinals(sent) == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert progress(submission.name, held.settings).in_flight == 5
+
+
+def test_a_control_process_killed_before_its_cursor_moved_sends_the_same_page_again(
+    held, sent, fill, submitted, store, monkeypatch
+):
+    fill(3)
+    submission = submitted()
+    with monkeypatch.context() as killed:
+        killed.setattr(Ledger, "move_cursor", lambda *_, **__: (_ for _ in ()).throw(RetryableError("killed")))
+        with pytest.raises(RetryableError):
+            enqueue_next_page(submission, held)
+    first = list(sent)
+    store.put("archive", "in/000-new.jpg", b"12")
+    enqueue_next_page(submission, held)
+    assert sent == first + first
+    now = progress(submission.name, held.settings)
+    assert (now.total, now.listed) == (3, True)
+
+
+def test_a_control_process_killed_between_page_and_jobs_sends_them_later(held, sent, fill, submitted, monkeypatch):
+    fill(3)
+    submission = submitted()
+    with monkeypatch.context() as killed:
+        killed.setattr(control, "jobs_of", lambda *_: (_ for _ in ()).throw(RetryableError("killed")))
+        with pytest.raises(RetryableError):
+            enqueue_next_page(submission, held)
+    assert sent == []
+    enqueue_next_page(submission, held)
+    assert ordinals(sent) == [0, 1, 2]
+
+
+def test_a_submission_ends_when_every_image_has_its_outcome(held, sent, fill, submitted):
+    fill(3)
+    submission = submitted()
+    advance(submission, held)
+    finish(held, submission.name, done=[0, 2])
+    advance(submission, held)
+    assert held.ledger.active() == [submission.name]
+    with pytest.raises(NotFoundError):
+        ended_record(held, submission.name)
+    finish(held, submission.name, bad=[1])
+    advance(submission, held)
+    assert held.ledger.active() == []
+    record = ended_record(held, submission.name)
+    assert (record["state"], record["total"], record["done"], record["quarantined"]) == ("done", 3, 2, 1)
+    assert record["reasons"] == {"damaged": 1}
+
+
+def test_a_submission_that_is_still_listed_does_not_end_when_what_was_sent_has_ended(held, sent, fill, submitted):
+    fill(5)
+    submission, narrow = submitted(), with_settings(held, page_images=2, window=2)
+    advance(submission, narrow)
+    finish(held, submission.name, done=[0, 1])
+    advance(submission, narrow)
+    assert held.ledger.active() == [submission.name]
+    assert ordinals(sent) == [0, 1, 2, 3]
+
+
+def test_a_tick_that_has_no_time_left_to_list_does_not_end_a_submission(held, sent, fill, submitted, monkeypatch):
+    fill(2)
+    submission = submitted()
+    monkeypatch.setattr(control, "TICK_SECONDS", 0)
+    advance(submission, held)
+    assert sent == []
+    assert held.ledger.active() == [submission.name]
+
+
+def test_a_submission_without_photographs_ends_at_once(held, sent, submitted):
+    submission = submitted()
+    advance(submission, held)
+    assert sent == []
+    assert held.ledger.active() == []
+    assert ended_record(held, submission.name)["total"] == 0
+
+
+def test_progress_answers_after_the_end_when_redis_has_forgotten(held, sent, fill, submitted):
+    fill(3)
+    submission = submitted()
+    advance(submission, held)
+    finish(held, submission.name, done=[0, 2], bad=[1])
+    advance(submission, held)
+    before = progress(submission.name, held.settings)
+    held.ledger._redis.flushall()
+    after = progress(submission.name, held.settings)
+    assert (after.total, after.done, after.quarantined, after.reasons) == (3, 2, 1, {"damaged": 1})
+    assert (after.state, after.ended, after.line()) == (before.state, True, before.line())
+
+
+def test_a_submission_that_lost_its_redis_is_sent_again_under_the_same_ordinals(held, sent, fill, submitted):
+    fill(5)
+    submission, narrow = submitted(), with_settings(held, page_images=2)
+    advance(submission, narrow)
+    first = list(sent)
+    held.ledger._redis.flushall()
+    sent.clear()
+    advance(submission, narrow)
+    assert sent == first
+
+
+# ---- the tasks
+
+
+def test_a_tick_advances_every_active_submission(held, sent, fill, submitted):
+    fill(2)
+    names = {submitted().name, submitted().name}
+    advance_all()
+    assert {job.submission for job in sent} == names
+
+
+def test_a_tick_leaves_a_submission_to_whoever_holds_its_lock(held, sent, fill, submitted):
+    fill(2)
+    mine, theirs = submitted(name="mine"), submitted(name="theirs")
+    with Ledger(held.settings).lock(f"advance:{theirs.name}") as locked:
+        assert locked
+        advance_all()
+    assert {job.submission for job in sent} == {mine.name}
+    advance_all()
+    assert {job.submission for job in sent} == {mine.name, theirs.name}
+
+
+@pytest.mark.parametrize("record", [None, b"{}"])
+def test_one_submission_in_trouble_does_not_hold_up_the_others(held, sent, fill, submitted, store, aws, record):
+    fill(2)
+    submitted(name="a-in-trouble")
+    if record is None:
+        aws.delete_object(Bucket="photochrom-state", Key=paths.submission("a-in-trouble"))
+    else:
+        store.put("photochrom-state", paths.submission("a-in-trouble"), record)
+    submitted(name="b-good")
+    advance_all()
+    assert {job.submission for job in sent} == {"b-good"}
+    assert "a-in-trouble" in held.ledger.active()
+
+
+def test_a_submission_can_be_asked_for_by_message(held):
+    submit_task("s3://archive/in", "s3://coloured/out", name="by-message")
+    assert held.ledger.active() == ["by-message"]
+
+
+def test_a_refused_message_is_logged_and_does_not_come_back(held, caplog):
+    with caplog.at_level("ERROR", "photochrom.control"):
+        submit_task("s3://archive/in", "s3://archive/in")
+    assert "inside one another" in caplog.text
+    assert held.ledger.active() == []
+
+
+def test_the_tasks_are_found_under_their_public_names():
+    assert (submit_task.name, advance_all.name) == ("photochrom.submit", "photochrom.advance")

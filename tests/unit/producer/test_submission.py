@@ -1,0 +1,141 @@
+"""Asking for photographs to be coloured: what is written, what is refused, and asking twice."""
+
+import json
+
+import pytest
+
+import producer.submission
+from producer.submission import load, plan, submit
+from worker import paths
+from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
+from worker.ledger import Ledger
+from worker.settings import Settings
+
+
+def ask(settings, source="s3://archive/in", destination="s3://coloured/out", **options):
+    return submit(source, destination, settings=settings, **options)
+
+
+def keys(aws):
+    return [item["Key"] for item in aws.list_objects_v2(Bucket="photochrom-state").get("Contents", [])]
+
+
+def test_a_submission_is_one_record_and_lies_before_the_control_process(settings, store, ledger, aws):
+    name = ask(settings, format="tiff")
+    assert keys(aws) == [paths.submission(name)]
+    assert ledger.active() == [name]
+    assert load(name, store, settings).task.model_dump() == {
+        "source": "s3://archive/in",
+        "destination": "s3://coloured/out",
+        "model": "champion",
+        "format": "tiff",
+    }
+
+
+def test_names_made_for_submissions_differ_and_sort_by_their_time(settings, aws):
+    first, second = ask(settings), ask(settings)
+    assert first != second
+    assert first[:8].isdigit()
+    assert len(keys(aws)) == 2
+
+
+def test_asking_twice_under_a_name_of_ones_own_is_asking_once(settings, store, ledger, aws):
+    assert ask(settings, name="vienna-1901") == "vienna-1901"
+    before = store.get("photochrom-state", paths.submission("vienna-1901"))
+    assert ask(settings, name="vienna-1901") == "vienna-1901"
+    assert store.get("photochrom-state", paths.submission("vienna-1901")) == before
+    assert keys(aws) == [paths.submission("vienna-1901")]
+    assert ledger.active() == ["vienna-1901"]
+
+
+@pytest.mark.parametrize("other", [{"format": "png"}, {"destination": "s3://coloured/b"}, {"model": "vgg16-yuv"}])
+def test_the_same_name_for_something_else_is_refused(settings, store, other):
+    ask(settings, name="vienna-1901")
+    before = store.get("photochrom-state", paths.submission("vienna-1901"))
+    with pytest.raises(UsageError, match="asks for something else"):
+        ask(settings, name="vienna-1901", **other)
+    assert store.get("photochrom-state", paths.submission("vienna-1901")) == before
+
+
+def test_asking_again_puts_a_submission_before_the_control_process_that_redis_forgot(settings, ledger, aws):
+    ask(settings, name="vienna-1901")
+    ledger._redis.flushall()
+    ask(settings, name="vienna-1901")
+    assert ledger.active() == ["vienna-1901"]
+
+
+def test_a_record_is_there_even_where_redis_is_away(settings, aws, closed_port):
+    away = Settings(
+        redis_url=f"redis://127.0.0.1:{closed_port}/0", read_from=settings.read_from, write_to=settings.write_to
+    )
+    with pytest.raises(RetryableError, match="Redis"):
+        ask(away, name="vienna-1901")
+    assert keys(aws) == [paths.submission("vienna-1901")]
+
+
+REFUSED = {
+    "unknown model": ({"model": "rembrandt"}, UsageError, "no model 'rembrandt'"),
+    "a path as model": ({"model": "../vgg16-yuv"}, UsageError, "no model"),
+    "unknown format": ({"format": "gif"}, UsageError, "jpeg"),
+    "no URL": ({"source": "archive/in"}, UsageError, "not s3://bucket/prefix"),
+    "missing bucket": ({"source": "s3://nowhere/in"}, WorkerFault, "no bucket"),
+    "source not allowed": ({"source": "s3://coloured/x"}, UsageError, "PHOTOCHROM_READ_FROM"),
+    "destination not allowed": ({"destination": "s3://archive/out"}, UsageError, "PHOTOCHROM_WRITE_TO"),
+    "destination in the source": ({"destination": "s3://archive/in/out"}, UsageError, "inside one another"),
+    "source in the destination": ({"destination": "s3://archive"}, UsageError, "inside one another"),
+    "source as destination": ({"destination": "s3://archive/in/"}, UsageError, "inside one another"),
+    "a name with a slash": ({"name": "../state"}, UsageError, "pattern"),
+    "a name with a space": ({"name": "vienna 1901"}, UsageError, "pattern"),
+    "a long name": ({"name": "x" * 101}, UsageError, "pattern"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_told_in_one_line_and_nothing_is_written(settings, ledger, aws, case):
+    options, error, words = REFUSED[case]
+    if case == "missing bucket":
+        settings = settings.model_copy(update={"read_from": ("s3://nowhere",)})
+    with pytest.raises(PhotochromError) as told:
+        ask(settings, **options)
+    assert isinstance(told.value, error)
+    assert words in str(told.value)
+    assert "\n" not in str(told.value)
+    assert keys(aws) == []
+    assert ledger.active() == []
+
+
+def test_a_plan_writes_nothing(settings, ledger, aws):
+    task = plan("s3://archive/in", "s3://coloured/out", model="champion", format=None, settings=settings)
+    assert task.source == "s3://archive/in"
+    assert (keys(aws), ledger.active()) == ([], [])
+
+
+def test_there_is_no_submission_of_an_unknown_name(settings, store):
+    with pytest.raises(UsageError, match="no submission 'vienna'"):
+        load("vienna", store, settings)
+
+
+@pytest.mark.parametrize("record", [b"", b"{}", b'{"name": "x"}', b"\xff"])
+def test_a_malformed_record_is_told_in_one_line(settings, store, record):
+    store.put("photochrom-state", paths.submission("broken"), record)
+    with pytest.raises(WorkerFault, match="'broken' is malformed") as told:
+        load("broken", store, settings)
+    assert "\n" not in str(told.value)
+
+
+def test_a_record_of_a_later_version_with_more_in_it_is_not_half_understood(settings, store, submitted):
+    record = json.loads(submitted(name="s").model_dump_json()) | {"priority": 3}
+    store.put("photochrom-state", paths.submission("later"), json.dumps(record).encode())
+    with pytest.raises(WorkerFault, match="malformed"):
+        load("later", store, settings)
+
+
+def test_the_record_comes_before_the_control_process_is_told(settings, store, monkeypatch):
+    def activate(self, name):
+        assert store.head("photochrom-state", paths.submission(name))
+        told.append(name)
+
+    told = []
+    monkeypatch.setattr(Ledger, "activate", activate)
+    assert [ask(settings)] == told
+    assert producer.submission.Ledger is Ledger

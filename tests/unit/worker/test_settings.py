@@ -1,0 +1,105 @@
+"""Settings come from the environment once, and a wrong one is told in one line."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from worker.errors import UsageError
+from worker.settings import Settings, settings
+
+ROOT = Path(__file__).parents[3]
+
+READ_THE_ENVIRONMENT = {
+    "worker/app.py",  # PHOTOCHROM_READY_FILE, from whoever starts the process: not a setting
+}
+
+pytestmark = pytest.mark.usefixtures("no_settings")
+
+
+def test_settings_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("PHOTOCHROM_JPEG_QUALITY", "71")
+    monkeypatch.setenv("PHOTOCHROM_S3_ENDPOINT", "http://localhost:8333")
+    monkeypatch.setenv("PHOTOCHROM_STATE_BUCKET", "elsewhere")
+    chosen = settings()
+    assert (chosen.jpeg_quality, chosen.s3_endpoint, chosen.state_bucket) == (71, "http://localhost:8333", "elsewhere")
+
+
+def test_the_environment_is_read_once(monkeypatch):
+    monkeypatch.setenv("PHOTOCHROM_JPEG_QUALITY", "71")
+    first = settings()
+    monkeypatch.setenv("PHOTOCHROM_JPEG_QUALITY", "72")
+    assert settings() is first
+
+
+def test_lists_are_split_at_commas(monkeypatch):
+    monkeypatch.setenv("PHOTOCHROM_READ_FROM", "s3://one/in, s3://two/ ,")
+    assert settings().read_from == ("s3://one/in", "s3://two/")
+
+
+def test_by_default_a_worker_may_neither_read_nor_write():
+    assert (settings().read_from, settings().write_to) == ((), ())
+
+
+def test_an_empty_endpoint_is_none(monkeypatch):
+    monkeypatch.setenv("PHOTOCHROM_S3_ENDPOINT", "")
+    assert settings().s3_endpoint is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("JPEG_QUALITY", "best"),
+        ("JPEG_QUALITY", "101"),
+        ("JOB_IMAGES", "33"),
+        ("JOB_IMAGES", "0"),
+        ("MAX_PIXELS", "-1"),
+        ("S3_TIMEOUT", "0"),
+        ("WINDOW", "many"),
+        ("READ_FROM", "/home"),
+        ("READ_FROM", "s3://ok/, s3:///no-bucket"),
+        ("WRITE_TO", "s3://"),
+        ("S3_ENDPOINT", "localhost:8333"),
+        ("S3_ENDPOINT", "http://"),
+        ("REDIS_URL", "localhost:6379"),
+        ("REDIS_URL", ""),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_wrong_value_is_one_line_that_names_the_variable(monkeypatch, name, value):
+    monkeypatch.setenv(f"PHOTOCHROM_{name}", value)
+    with pytest.raises(UsageError) as told:
+        settings()
+    assert f"PHOTOCHROM_{name}" in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("url", ["redis://user:hunter2@host:6379/0", "rediss://:hunter2@host/1"])
+def test_the_redis_password_never_shows(url):
+    chosen = Settings(redis_url=url)
+    assert chosen.redis_url.get_secret_value() == url
+    for shown in (repr(chosen), str(chosen), str(chosen.model_dump()), chosen.model_dump_json()):
+        assert "hunter2" not in shown
+
+
+def test_a_wrong_redis_url_does_not_show_its_password(monkeypatch):
+    monkeypatch.setenv("PHOTOCHROM_REDIS_URL", "amqp://user:hunter2@host")
+    with pytest.raises(UsageError) as told:
+        settings()
+    assert "hunter2" not in str(told.value)
+
+
+def test_settings_do_not_change():
+    with pytest.raises(ValueError, match="frozen"):
+        settings().jpeg_quality = 1
+
+
+def test_nothing_else_reads_the_environment():
+    readers = set()
+    for folder in ("worker", "producer", "training"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                named = node.attr if isinstance(node, ast.Attribute) else getattr(node, "name", None)
+                if named in ("environ", "environb", "getenv"):
+                    readers.add(str(path.relative_to(ROOT)))
+    assert readers == READ_THE_ENVIRONMENT

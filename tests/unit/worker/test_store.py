@@ -1,0 +1,291 @@
+"""The seam to S3: places, conditional writes, and what becomes of its errors."""
+
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+from botocore.exceptions import NoCredentialsError
+from botocore.stub import Stubber
+
+from worker.errors import ImageFault, RetryableError, UsageError, WorkerFault
+from worker.settings import Settings
+from worker.store import ConflictError, Location, NotFoundError, Store
+
+# ---- places
+
+
+@pytest.mark.parametrize(
+    ("url", "bucket", "prefix"),
+    [("s3://b", "b", ""), ("s3://b/", "b", ""), ("s3://b/in", "b", "in"), ("s3://b/in//x y/", "b", "in//x y/")],
+)
+def test_a_location_is_bucket_and_prefix(url, bucket, prefix):
+    assert Location.parse(url) == (bucket, prefix)
+
+
+@pytest.mark.parametrize("url", ["", "b/in", "s3:/b/in", "s3://", "s3:///in", "http://b/in", "S3://b/in"])
+def test_anything_else_is_no_location(url):
+    with pytest.raises(UsageError, match="not s3://bucket/prefix"):
+        Location.parse(url)
+
+
+@pytest.mark.parametrize(("url", "folder"), [("s3://b", ""), ("s3://b/in", "in/"), ("s3://b/in/", "in/")])
+def test_the_prefix_of_a_folder_ends_in_a_slash_or_is_empty(url, folder):
+    assert Location.parse(url).folder() == ("b", folder)
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "contained"),
+    [
+        ("s3://b/in", "s3://b/in", True),
+        ("s3://b/in", "s3://b/in/", True),
+        ("s3://b/in/", "s3://b/in", True),
+        ("s3://b/in", "s3://b/in/deeper/1.jpg", True),
+        ("s3://b", "s3://b/in", True),
+        ("s3://b/in", "s3://b/in-colour/x", False),
+        ("s3://b/in/deeper", "s3://b/in", False),
+        ("s3://b/in", "s3://b", False),
+        ("s3://b/in", "s3://c/in/x", False),
+        ("s3://b", "s3://bb/in", False),
+    ],
+)
+def test_a_location_contains_what_lies_below_it_folder_wise(outer, inner, contained):
+    assert Location.parse(outer).contains(Location.parse(inner)) is contained
+
+
+# ---- objects
+
+
+def test_what_was_put_comes_back_with_its_metadata(store):
+    etag = store.put("archive", "a/1.jpg", b"bytes", content_type="image/jpeg", metadata={"model": "m"})
+    stored = store.get("archive", "a/1.jpg")
+    assert (stored.data, stored.size, stored.etag, stored.metadata) == (b"bytes", 5, etag, {"model": "m"})
+
+
+def test_head_tells_all_but_the_bytes(store):
+    etag = store.put("archive", "a", b"bytes", metadata={"model": "m"})
+    stored = store.head("archive", "a")
+    assert (stored.data, stored.size, stored.etag, stored.metadata) == (b"", 5, etag, {"model": "m"})
+
+
+def test_the_content_type_is_kept(store, aws):
+    store.put("archive", "a", b"bytes", content_type="image/tiff")
+    assert aws.head_object(Bucket="archive", Key="a")["ContentType"] == "image/tiff"
+
+
+def test_list_gives_the_keys_of_a_prefix_in_order_and_those_behind_one(store):
+    for key in ("in/b", "in/a", "in/c", "in-colour/d", "out/e"):
+        store.put("archive", key, b"12")
+    everything = list(store.list(Location("archive", "in/")))
+    assert [item.key for item in everything] == ["in/a", "in/b", "in/c"]
+    assert everything[0].size == 2
+    assert everything[0].etag == store.head("archive", "in/a").etag
+    assert [item.key for item in store.list(Location("archive", "in/"), after="in/a")] == ["in/b", "in/c"]
+    assert list(store.list(Location("archive", "nothing/"))) == []
+
+
+def test_list_goes_on_behind_the_first_page(store):
+    pages = [
+        {"IsTruncated": True, "NextContinuationToken": "more", "Contents": [_item("a")]},
+        {"IsTruncated": False, "Contents": [_item("b")]},
+    ]
+    with Stubber(store._client) as stub:
+        for page in pages:
+            stub.add_response("list_objects_v2", page)
+        assert [item.key for item in store.list(Location("archive", ""))] == ["a", "b"]
+
+
+def _item(key):
+    return {"Key": key, "ETag": '"e"', "Size": 1}
+
+
+def test_if_absent_writes_once(store):
+    store.put("archive", "a", b"first", if_absent=True)
+    with pytest.raises(ConflictError):
+        store.put("archive", "a", b"second", if_absent=True)
+    assert store.get("archive", "a").data == b"first"
+
+
+def test_if_match_writes_over_the_version_that_was_seen_and_over_no_other(store):
+    seen = store.put("archive", "a", b"first")
+    store.put("archive", "a", b"second", if_match=seen)
+    with pytest.raises(ConflictError):
+        store.put("archive", "a", b"third", if_match=seen)
+    assert store.get("archive", "a").data == b"second"
+
+
+def test_if_match_finds_that_the_object_has_gone(store):
+    with pytest.raises((NotFoundError, ConflictError)):
+        store.put("archive", "a", b"x", if_match='"0123456789abcdef0123456789abcdef"')
+
+
+def test_a_bucket_may_be_made_twice(store):
+    store.create_bucket("new-bucket")
+    store.create_bucket("new-bucket")
+    assert list(store.list(Location("new-bucket", ""))) == []
+
+
+# ---- errors
+
+
+def test_an_object_that_is_not_there_is_not_found(store):
+    for call in (store.get, store.head):
+        with pytest.raises(NotFoundError, match="s3://archive/none"):
+            call("archive", "none")
+
+
+def test_a_bucket_that_is_not_there_is_the_workers_fault(store):
+    with pytest.raises(WorkerFault, match="no bucket"):
+        store.get("no-such-bucket", "a")
+    with pytest.raises(WorkerFault, match="no bucket"):
+        store.put("no-such-bucket", "a", b"")
+    with pytest.raises(WorkerFault, match="no bucket"):
+        list(store.list(Location("no-such-bucket", "")))
+
+
+ERRORS = [
+    ("NoSuchKey", 404, NotFoundError),
+    ("404", 404, NotFoundError),
+    ("NoSuchBucket", 404, WorkerFault),
+    ("AccessDenied", 403, WorkerFault),
+    ("403", 403, WorkerFault),
+    ("ExpiredToken", 400, WorkerFault),
+    ("InvalidAccessKeyId", 403, WorkerFault),
+    ("SignatureDoesNotMatch", 403, WorkerFault),
+    ("SomethingNew", 401, WorkerFault),
+    ("AuthorizationHeaderMalformed", 400, WorkerFault),
+    ("InvalidObjectState", 403, ImageFault),
+    ("InternalError", 500, RetryableError),
+    ("SlowDown", 503, RetryableError),
+    ("ServiceUnavailable", 503, RetryableError),
+    ("RequestTimeout", 400, RetryableError),
+    ("TooManyRequests", 429, RetryableError),
+    ("", 502, RetryableError),
+    ("ConditionalRequestConflict", 409, ConflictError),
+    ("PreconditionFailed", 412, ConflictError),
+    ("412", 412, ConflictError),
+]
+
+
+@pytest.mark.parametrize(("code", "status", "error"), ERRORS)
+def test_an_answer_of_s3_becomes_an_error_of_ours(store, code, status, error):
+    with Stubber(store._client) as stub:
+        for method, call in {
+            "get_object": lambda: store.get("archive", "a.jpg"),
+            "head_object": lambda: store.head("archive", "a.jpg"),
+            "put_object": lambda: store.put("archive", "a.jpg", b""),
+            "list_objects_v2": lambda: list(store.list(Location("archive", "a.jpg"))),
+        }.items():
+            stub.add_client_error(method, service_error_code=code, http_status_code=status)
+            with pytest.raises(error) as told:
+                call()
+            assert type(told.value) is error
+            assert "s3://archive/a.jpg" in str(told.value)
+
+
+def test_an_archived_photograph_is_its_own_fault(store):
+    with Stubber(store._client) as stub:
+        stub.add_client_error("get_object", service_error_code="InvalidObjectState", http_status_code=403)
+        with pytest.raises(ImageFault) as told:
+            store.get("archive", "cold.jpg")
+    assert told.value.reason == "archived"
+
+
+def test_missing_credentials_are_the_workers_fault(store, monkeypatch):
+    monkeypatch.setattr(store._client, "get_object", _raising(NoCredentialsError()))
+    with pytest.raises(WorkerFault, match="credentials"):
+        store.get("archive", "a")
+
+
+def _raising(error):
+    def call(**_):
+        raise error
+
+    return call
+
+
+def test_an_impossible_bucket_name_is_the_callers_fault(store):
+    with pytest.raises(UsageError, match="no valid S3 name"):
+        store.get("no such bucket!", "a")
+
+
+# ---- servers that misbehave, on a real socket
+
+
+@contextmanager
+def server(answer):
+    """A server that reads a request and hands the connection to `answer`; gives its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve():
+            try:
+                connection, _ = listening.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(65536)
+                answer(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join(5)
+
+
+def store_at(url, **options):
+    return Store(Settings(s3_endpoint=url, s3_attempts=1, **{"s3_timeout": 5, **options}))
+
+
+def head_of(size, *more):
+    return "\r\n".join(["HTTP/1.1 200 OK", 'ETag: "e"', f"Content-Length: {size}", *more, "", ""]).encode()
+
+
+def test_a_refused_connection_may_pass(no_settings, closed_port):
+    with pytest.raises(RetryableError, match="s3://archive/a"):
+        store_at(f"http://127.0.0.1:{closed_port}").get("archive", "a")
+
+
+def test_a_server_that_does_not_answer_is_given_up_and_may_pass(no_settings):
+    ended = threading.Event()
+    with server(lambda connection: ended.wait(60)) as url:
+        with pytest.raises(RetryableError):
+            store_at(url, s3_timeout=0.2).get("archive", "a")
+        assert not ended.is_set()
+        ended.set()
+
+
+def test_a_connection_that_breaks_in_the_middle_may_pass(no_settings):
+    answer = head_of(1000) + b"only this"
+    with server(lambda connection: connection.sendall(answer)) as url, pytest.raises(RetryableError):
+        store_at(url).get("archive", "a")
+
+
+@pytest.mark.parametrize("checksum", ["y/Q5Jg==", "AAAAAA=="])
+def test_bytes_are_verified_against_the_servers_checksum(no_settings, checksum):
+    answer = head_of(9, f"x-amz-checksum-crc32: {checksum}") + b"123456789"
+    with server(lambda connection: connection.sendall(answer)) as url:
+        if checksum == "y/Q5Jg==":  # CRC-32's own check value, 0xCBF43926
+            assert store_at(url).get("archive", "a").data == b"123456789"
+        else:
+            with pytest.raises(RetryableError):
+                store_at(url).get("archive", "a")
+
+
+def test_an_object_above_the_limit_is_not_downloaded(no_settings):
+    """The server promises a terabyte and sends none of it: whoever waits for it waits in vain."""
+    ended = threading.Event()
+
+    def promise(connection):
+        connection.sendall(head_of(10**12))
+        ended.wait(60)
+
+    with server(promise) as url:
+        stored = store_at(url).get("archive", "a", most=10)
+        ended.set()
+    assert (stored.data, stored.size) == (b"", 10**12)
+
+
+def test_an_object_at_the_limit_is_downloaded(store):
+    store.put("archive", "a", b"12345")
+    assert store.get("archive", "a", most=5).data == b"12345"
+    assert store.get("archive", "a", most=4).data == b""
