@@ -149,12 +149,13 @@ def test_vividness_moves_the_mean_towards_rare_bins(distribution):
     distribution.bins.log_rarity[common], distribution.bins.log_rarity[rare] = -1.0, 1.5
     try:
         v = [distribution.read_out(logits, vividness)[0, 1, 0, 0].item() for vividness in (0.0, 0.25, 0.5, 1.0)]
-        unset = distribution.read_out(logits)[0, 1, 0, 0].item()
+        unset, default = (distribution.read_out(logits, v)[0, 1, 0, 0].item() for v in (None, 0.2))
     finally:
         distribution.bins.log_rarity.zero_()
     assert v == sorted(set(v))
     assert v[2] == pytest.approx(0.1)  # training's own rebalancing (0.5): the logits as they are, half and half
-    assert unset == v[2]  # the configuration's vividness
+    assert unset == default
+    assert v[0] < unset < v[1]  # the configuration's vividness
 
 
 sides = st.integers(1, 100_000)
