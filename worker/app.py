@@ -12,12 +12,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery, signals
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
+from worker import keys
+from worker.errors import RetryableError
+from worker.job import Job
 from worker.settings import Settings, settings
 
 Role = Literal["colorize", "control"]
 
-COLORIZE, ADVANCE, SUBMIT = "photochrom.colorize", "photochrom.advance", "photochrom.submit"
+COLORIZE, SUBMIT = "photochrom.colorize", "photochrom.submit"
+ADVANCE, RECONCILE, INBOX = "photochrom.advance", "photochrom.reconcile", "photochrom.inbox"
 """Names of the tasks."""
 
 READY_FILE = "PHOTOCHROM_READY_FILE"
@@ -31,6 +37,10 @@ _CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 CHILD_START_SECONDS = 120
 """A child that still loads its model is not dead; Celery's own limit is 4 s."""
 
+SWEEP_LOCK_SECONDS = 10
+"""For which a worker that was killed while it looked for messages to give out again keeps others from looking.
+Celery's own figure is five minutes; a look takes milliseconds."""
+
 app = Celery("photochrom", set_as_current=True)
 app.conf.update(
     task_serializer="json",
@@ -40,7 +50,7 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_default_queue="photochrom.control",
-    task_routes={COLORIZE: {"queue": "photochrom.colorize"}},
+    task_routes={COLORIZE: {"queue": keys.QUEUE}},
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
     worker_proc_alive_timeout=CHILD_START_SECONDS,
@@ -62,19 +72,21 @@ def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
         broker_url=chosen.redis_url.get_secret_value(),
         broker_transport_options={
             "visibility_timeout": chosen.visibility_timeout,
-            "unacked_key": f"photochrom:unacked:{role}",
-            "unacked_index_key": f"photochrom:unacked-index:{role}",
-            "unacked_mutex_key": f"photochrom:unacked-mutex:{role}",
+            "unacked_key": keys.UNACKED.format(role=role),
+            "unacked_index_key": keys.UNACKED_INDEX.format(role=role),
+            "unacked_mutex_key": keys.UNACKED_MUTEX.format(role=role),
+            "unacked_mutex_expire": SWEEP_LOCK_SECONDS,
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
         },
         beat_schedule={
-            "advance": {
-                "task": ADVANCE,
-                "schedule": chosen.control_interval,
-                "options": {"expires": 2 * chosen.control_interval},
-            }
+            task: {"task": task, "schedule": seconds, "options": {"expires": 2 * seconds}}
+            for task, seconds in (
+                (ADVANCE, chosen.control_interval),
+                (RECONCILE, chosen.reconcile_interval),
+                (INBOX, chosen.reconcile_interval),
+            )
         },
     )
     return app
@@ -89,6 +101,24 @@ def run(role: Role, chosen: Settings, name: str, options: list[str]) -> None:
     arguments: list[Any] = ["worker", "--queues", f"photochrom.{role}", "--hostname", f"{name}@%h"]
     quiet = ["--loglevel", chosen.log_level, "--without-gossip", "--without-mingle"]
     app.worker_main([*arguments, *quiet, *options])
+
+
+def send_job(job: Job, wait: float = 0, producer: Any = None) -> None:
+    """Put a job into the queue of its priority; it is given out after `wait` seconds at the earliest.
+
+    Raises RetryableError when Redis is away.
+    """
+    try:
+        app.send_task(
+            COLORIZE,
+            args=[job.message()],
+            argsrepr=job.submission,  # otherwise every key is written twice
+            priority=job.task.priority,
+            countdown=wait or None,
+            producer=producer,
+        )
+    except (OperationalError, RedisError) as error:
+        raise RetryableError(f"the queue cannot be reached ({type(error).__name__})") from error
 
 
 def mark_ready() -> None:

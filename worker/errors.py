@@ -5,7 +5,8 @@
     |- RetryableError        the world's fault, and it may pass: tried again, nothing recorded
     |- ImageFault            this image's fault: quarantined with its reason, its neighbours go on
     `- WorkerFault           this worker's fault: the image is handed back untouched, nothing is quarantined
-       `- CheckpointError    a model that is missing, altered, or does not fit
+       |- CheckpointError    a model that is missing, altered, or does not fit
+       `- OutOfMemoryFault   may be this worker's fault or this image's: the start counts towards poison
 
 Foreign exceptions are translated where they enter: S3's in `store.py`, Redis's in `ledger.py`, the codecs' in
 `photo/`, safetensors' in `models/checkpoint.py`.
@@ -38,3 +39,7 @@ class WorkerFault(PhotochromError):
 
 class CheckpointError(WorkerFault):
     """A checkpoint that is missing, altered, or does not fit the architecture its card names."""
+
+
+class OutOfMemoryFault(WorkerFault):
+    """There was not enough memory for an image. Whose fault that is shows when it is tried elsewhere."""

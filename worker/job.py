@@ -7,10 +7,13 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from worker.errors import UsageError
+from worker.errors import ImageFault, UsageError
 from worker.store import Location
 
 Format = Literal["jpeg", "png", "tiff"]
+
+OnChange = Literal["quarantine", "take"]
+Priority = Literal[0, 3, 6, 9]
 
 SUFFIXES: dict[str, Format] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
 """Which file names are taken for photographs, and what they are written as by default."""
@@ -23,8 +26,8 @@ class Image(BaseModel):
 
     ordinal: int = Field(ge=0)
     key: str = Field(min_length=1, max_length=1024)
-    etag: str
-    size: int = Field(ge=0, description="bytes")
+    etag: str = Field("", description="as listed; empty where a manifest does not say")
+    size: int = Field(0, ge=0, description="bytes, as listed; 0 where a manifest does not say")
 
 
 class Task(BaseModel):
@@ -36,6 +39,13 @@ class Task(BaseModel):
     destination: str = Field(description="s3://bucket/prefix, where the results go")
     model: str
     format: Format | None = Field(None, description="of the results; the source's own when not given")
+    on_change: OnChange = Field(
+        "quarantine", description="when a source is not what was listed: quarantine, or take it"
+    )
+    priority: Priority = Field(6, description="0 urgent, 3 high, 6 normal, 9 low")
+    epoch: int = Field(
+        0, ge=0, description="milliseconds since 1970 when it was asked for: later work replaces earlier"
+    )
 
     @model_validator(mode="after")
     def _never_touch_the_archive(self) -> Task:
@@ -48,11 +58,11 @@ class Task(BaseModel):
     def output(self, key: str) -> Location:
         """Where the result for the source `key` goes: below the destination, as below the source.
 
-        Raises UsageError for a key that is not below the source.
+        Raises ImageFault ("outside-source") for a key that is not below the source.
         """
         below = Location.parse(self.source).folder().prefix
         if not key.startswith(below):
-            raise UsageError(f"{key} is not below {self.source}")
+            raise ImageFault("outside-source", f"{key} is not below {self.source}")
         destination = Location.parse(self.destination).folder()
         return Location(destination.bucket, destination.prefix + output_name(key[len(below) :], self.format))
 
@@ -65,6 +75,8 @@ class Job(BaseModel):
     submission: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
     task: Task
     images: tuple[Image, ...] = Field(min_length=1, max_length=32)
+    sent: float = Field(0.0, description="when it was put into the queue, by Redis's clock")
+    attempt: int = Field(0, ge=0, description="how often it was put back after a fault that may pass")
 
     @model_validator(mode="after")
     def _stay_below_the_source(self) -> Job:
@@ -87,9 +99,9 @@ class Job(BaseModel):
         """The job as plain JSON values."""
         return self.model_dump(mode="json")
 
-    def only(self, images: list[Image]) -> Job:
-        """The same job with some of its images."""
-        return self.model_copy(update={"images": tuple(images)})
+    def only(self, images: list[Image], sent: float, attempt: int = 0) -> Job:
+        """The same job with some of its images, to be sent again."""
+        return self.model_copy(update={"images": tuple(images), "sent": sent, "attempt": attempt})
 
 
 def output_name(name: str, format: Format | None) -> str:

@@ -1,26 +1,49 @@
 """The ledger: for every image of a submission one bit for done and one for quarantined, in Redis.
 
-S3 is the truth, Redis may be lost. All Redis keys of Photochrom are made here, but for Celery's own.
+S3 is the truth, Redis may be lost: `producer/rebuild.py` writes the ledger anew from S3. Every transition is one Lua
+script, so that whatever is delivered twice, in whatever order, an image ends once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from enum import Enum
 from typing import Any, NamedTuple
 
 import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
 
+from worker import keys
 from worker.errors import RetryableError
 from worker.settings import Settings
 
 KEPT_AFTER_END = 7 * 24 * 3600
 """Seconds for which the ledger of an ended submission stays in Redis."""
 
-LOCK_SECONDS = 60
+LOCK_SECONDS = 15
+"""For which a lock outlives a holder that was killed; a living one renews it."""
 
-# An image ends once: the first outcome counts, whatever is delivered again.
-_RECORD = """
+RETRIES = 8
+"""Tries after a lost connection, with backoff and jitter: about 10 s in all, enough for Redis to be restarted."""
+
+# KEYS all that a script may make, then the set of active submissions; ARGV ends with submission and seconds to live.
+# What comes late, when a submission is retired or forgotten, makes no key that stays for ever.
+_PASS_AWAY = """
+local function pass_away()
+    if redis.call('SISMEMBER', KEYS[#KEYS], ARGV[#ARGV - 1]) == 0 then
+        for place = 1, #KEYS - 1 do
+            redis.call('EXPIRE', KEYS[place], ARGV[#ARGV], 'NX')
+        end
+    end
+end
+"""
+
+# KEYS done quarantined reasons starts sent; ARGV ordinal, reason or ''
+_END = """
 if redis.call('GETBIT', KEYS[1], ARGV[1]) == 1 or redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then
     return 0
 end
@@ -30,10 +53,75 @@ else
     redis.call('SETBIT', KEYS[2], ARGV[1], 1)
     redis.call('HINCRBY', KEYS[3], ARGV[2], 1)
 end
+redis.call('HDEL', KEYS[4], ARGV[1])
+redis.call('HDEL', KEYS[5], ARGV[1])
+pass_away()
 return 1
 """
 
-_ACTIVE = "photochrom:active"
+# KEYS done quarantined starts cancelled; ARGV ordinal, token; -1 cancelled, 0 ended, else which start this is.
+# The tokens of all starts are kept: one that is sent again after a lost answer is the same start, and each is given
+# back by itself, also when an image was delivered twice and is in two workers' hands.
+_START = """
+if redis.call('EXISTS', KEYS[4]) == 1 then
+    return -1
+end
+if redis.call('GETBIT', KEYS[1], ARGV[1]) == 1 or redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then
+    return 0
+end
+local tokens = redis.call('HGET', KEYS[3], ARGV[1]) or ''
+if not string.find(tokens, ARGV[2], 1, true) then
+    tokens = tokens .. ARGV[2] .. ' '
+    redis.call('HSET', KEYS[3], ARGV[1], tokens)
+end
+pass_away()
+local _, number = string.gsub(tokens, ' ', '')
+return number
+"""
+
+# KEYS sent; ARGV time, ordinals
+_NOTE_SENT = """
+for place = 2, #ARGV - 2 do
+    redis.call('HSET', KEYS[1], ARGV[place], ARGV[1])
+end
+pass_away()
+"""
+
+# KEYS starts; ARGV ordinal, token
+_GIVE_BACK = """
+local tokens = redis.call('HGET', KEYS[1], ARGV[1]) or ''
+local others = string.gsub(tokens, ARGV[2] .. ' ', '')
+if others == '' then
+    redis.call('HDEL', KEYS[1], ARGV[1])
+else
+    redis.call('HSET', KEYS[1], ARGV[1], others)
+end
+"""
+
+# KEYS done quarantined, other done, other quarantined; an image that is both is quarantined
+_MERGE = """
+redis.call('BITOP', 'OR', KEYS[1], KEYS[1], KEYS[3])
+redis.call('BITOP', 'OR', KEYS[2], KEYS[2], KEYS[4])
+redis.call('BITOP', 'AND', KEYS[3], KEYS[1], KEYS[2])
+redis.call('BITOP', 'XOR', KEYS[1], KEYS[1], KEYS[3])
+redis.call('DEL', KEYS[3], KEYS[4])
+"""
+
+
+class Standing(Enum):
+    """What a worker may do with an image that it is about to start."""
+
+    STARTED = "started"
+    ENDED = "ended"
+    CANCELLED = "cancelled"
+
+
+class Start(NamedTuple):
+    """`number` is 1 for the first start without an outcome, 2 when one before it never ended, and so on."""
+
+    standing: Standing
+    number: int = 0
+    token: str = ""
 
 
 class Counts(NamedTuple):
@@ -44,15 +132,48 @@ class Counts(NamedTuple):
     reasons: dict[str, int]
 
 
+class PageInFlight(NamedTuple):
+    """A page whose jobs were sent and not all of whose images have ended. `sent` is Redis's time in seconds."""
+
+    number: int
+    first: int
+    images: int
+    sent: float
+
+
 class Ledger:
     """A connection to the ledger. Safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
         # redis-py's annotations know bytes and text at once
         self._redis: Any = redis.Redis.from_url(
-            settings.redis_url.get_secret_value(), decode_responses=True, health_check_interval=30
+            settings.redis_url.get_secret_value(),
+            decode_responses=True,
+            health_check_interval=30,
+            retry=Retry(ExponentialWithJitterBackoff(base=0.1, cap=3.0), RETRIES),
         )
-        self._record = self._redis.register_script(_RECORD)
+        self._end_script = self._redis.register_script(_PASS_AWAY + _END)
+        self._start_script = self._redis.register_script(_PASS_AWAY + _START)
+        self._note_sent_script = self._redis.register_script(_PASS_AWAY + _NOTE_SENT)
+        self._give_back_script = self._redis.register_script(_GIVE_BACK)
+        self._merge_script = self._redis.register_script(_MERGE)
+
+    # What workers say
+
+    def start(self, submission: str, ordinal: int) -> Start:
+        """Note that an image is about to be decoded: a start that never gets an outcome counts towards poison."""
+        parts = [*(keys.of(submission, part) for part in ("done", "quarantined", "starts", "cancelled")), keys.ACTIVE]
+        token = secrets.token_hex(6)
+        with _translated():
+            number = int(self._start_script(keys=parts, args=[ordinal, token, submission, KEPT_AFTER_END]))
+        if number <= 0:
+            return Start(Standing.CANCELLED if number else Standing.ENDED)
+        return Start(Standing.STARTED, number, token)
+
+    def give_back(self, submission: str, ordinal: int, start: Start) -> None:
+        """Take back a start: the image was not at fault."""
+        with _translated():
+            self._give_back_script(keys=[keys.of(submission, "starts")], args=[ordinal, start.token])
 
     def record_done(self, submission: str, ordinal: int) -> bool:
         """Note that an image is done; False when it had ended before."""
@@ -63,79 +184,210 @@ class Ledger:
         return self._end(submission, ordinal, reason)
 
     def _end(self, submission: str, ordinal: int, reason: str) -> bool:
-        keys = [_key(submission, part) for part in ("done", "quarantined", "reasons")]
+        parts = [keys.of(submission, part) for part in ("done", "quarantined", "reasons", "starts", "sent")]
         with _translated():
-            return bool(self._record(keys=keys, args=[ordinal, reason]))
+            return bool(
+                self._end_script(keys=[*parts, keys.ACTIVE], args=[ordinal, reason, submission, KEPT_AFTER_END])
+            )
 
-    def ended(self, submission: str, ordinals: list[int]) -> set[int]:
+    def starts(self, submission: str, ordinals: Iterable[int]) -> dict[int, int]:
+        """How often each image was started without an outcome; 0 where never."""
+        wanted = list(ordinals)
+        with _translated():
+            found = self._redis.hmget(keys.of(submission, "starts"), wanted) if wanted else []
+        return {ordinal: len((tokens or "").split()) for ordinal, tokens in zip(wanted, found, strict=True)}
+
+    # What is known of images
+
+    def ended(self, submission: str, ordinals: Iterable[int]) -> set[int]:
         """Those of the ordinals that have an outcome already."""
+        wanted = list(ordinals)
         with _translated(), self._redis.pipeline(transaction=False) as pipe:
-            for ordinal in ordinals:
-                pipe.getbit(_key(submission, "done"), ordinal)
-                pipe.getbit(_key(submission, "quarantined"), ordinal)
+            for ordinal in wanted:
+                pipe.getbit(keys.of(submission, "done"), ordinal)
+                pipe.getbit(keys.of(submission, "quarantined"), ordinal)
             bits = pipe.execute()
-        return {ordinal for place, ordinal in enumerate(ordinals) if bits[2 * place] or bits[2 * place + 1]}
+        return {ordinal for place, ordinal in enumerate(wanted) if bits[2 * place] or bits[2 * place + 1]}
 
     def counts(self, submission: str) -> Counts:
         """Counted from the bitmaps, so that nothing can drift."""
         with _translated(), self._redis.pipeline() as pipe:
-            pipe.bitcount(_key(submission, "done"))
-            pipe.bitcount(_key(submission, "quarantined"))
-            pipe.hgetall(_key(submission, "reasons"))
+            pipe.bitcount(keys.of(submission, "done"))
+            pipe.bitcount(keys.of(submission, "quarantined"))
+            pipe.hgetall(keys.of(submission, "reasons"))
             done, quarantined, reasons = pipe.execute()
         return Counts(done, quarantined, {reason: int(count) for reason, count in reasons.items()})
 
+    def ended_in(self, submission: str, pages: Iterable[PageInFlight]) -> list[int]:
+        """For each page, how many of its images have an outcome."""
+        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+            for page in pages:
+                last = page.first + page.images - 1
+                pipe.bitcount(keys.of(submission, "done"), page.first, last, "BIT")
+                pipe.bitcount(keys.of(submission, "quarantined"), page.first, last, "BIT")
+            found = pipe.execute()
+        return [done + quarantined for done, quarantined in zip(found[::2], found[1::2], strict=True)]
+
+    # Submissions
+
     def activate(self, submission: str) -> None:
         """Put a submission before the control process."""
-        with _translated():
-            self._redis.sadd(_ACTIVE, submission)
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.sadd(keys.ACTIVE, submission)
+            for key in keys.all_of(submission):
+                pipe.persist(key)
+            pipe.execute()
 
     def active(self) -> list[str]:
         """Submissions that are not ended, oldest first (their names begin with their time)."""
         with _translated():
-            return sorted(self._redis.smembers(_ACTIVE))
+            return sorted(self._redis.smembers(keys.ACTIVE))
 
     def retire(self, submission: str) -> None:
         """Take an ended submission from the control process; what Redis knows of it will pass away."""
         with _translated(), self._redis.pipeline() as pipe:
-            pipe.srem(_ACTIVE, submission)
-            for part in ("done", "quarantined", "reasons", "cursor"):
-                pipe.expire(_key(submission, part), KEPT_AFTER_END)
+            pipe.srem(keys.ACTIVE, submission)
+            for key in keys.all_of(submission):
+                pipe.expire(key, KEPT_AFTER_END)
             pipe.execute()
+
+    def revive(self, submission: str) -> None:
+        """The opposite of `retire`, and of `cancel`."""
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.delete(keys.of(submission, "cancelled"))
+            pipe.execute()
+        self.activate(submission)
+
+    def cancel(self, submission: str) -> None:
+        """From now on no worker starts another image of it."""
+        with _translated():
+            self._redis.set(keys.of(submission, "cancelled"), 1, keepttl=True)
+
+    def is_cancelled(self, submission: str) -> bool:
+        with _translated():
+            return bool(self._redis.exists(keys.of(submission, "cancelled")))
 
     def cursor(self, submission: str) -> dict[str, str]:
         """How far the listing of a submission has come: what `move_cursor` last wrote, or nothing."""
         with _translated():
-            return self._redis.hgetall(_key(submission, "cursor"))
+            return self._redis.hgetall(keys.of(submission, "cursor"))
 
     def move_cursor(self, submission: str, **values: str | int) -> None:
         with _translated():
-            self._redis.hset(_key(submission, "cursor"), mapping=values)
+            self._redis.hset(keys.of(submission, "cursor"), mapping=values)
+
+    # Pages in flight, and when images were sent
+
+    def add_page(self, submission: str, page: PageInFlight) -> None:
+        with _translated():
+            value = f"{page.first} {page.images} {page.sent!r}"
+            self._redis.hset(keys.of(submission, "pages"), page.number, value)
+
+    def pages(self, submission: str) -> list[PageInFlight]:
+        """In order."""
+        with _translated():
+            found = self._redis.hgetall(keys.of(submission, "pages"))
+        pages = []
+        for number, value in found.items():
+            first, images, sent = value.split()
+            pages.append(PageInFlight(int(number), int(first), int(images), float(sent)))
+        return sorted(pages)
+
+    def remove_page(self, submission: str, number: int) -> None:
+        with _translated():
+            self._redis.hdel(keys.of(submission, "pages"), number)
+
+    def note_sent(self, submission: str, ordinals: Iterable[int]) -> float:
+        """Note that images are sent again in jobs of their own, now; gives back Redis's time."""
+        now = self.now()
+        with _translated():
+            self._note_sent_script(
+                keys=[keys.of(submission, "sent"), keys.ACTIVE],
+                args=[repr(now), *ordinals, submission, KEPT_AFTER_END],
+            )
+        return now
+
+    def sent(self, submission: str) -> dict[int, float]:
+        """When images were last sent again, as far as they have not ended."""
+        with _translated():
+            found = self._redis.hgetall(keys.of(submission, "sent"))
+        return {int(ordinal): float(time) for ordinal, time in found.items()}
+
+    def swap_suspects(self, submission: str, ordinals: Iterable[int]) -> set[int]:
+        """Remember who looks lost now; gives back who did at the last look."""
+        key, now = keys.of(submission, "suspects"), list(ordinals)
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.smembers(key)
+            pipe.delete(key)
+            if now:
+                pipe.sadd(key, *now)
+            before = pipe.execute()[0]
+        return {int(ordinal) for ordinal in before}
+
+    # The queue, and Redis itself
+
+    def taken(self) -> list[str]:
+        """The messages that workers have taken and not acknowledged, as Celery keeps them."""
+        with _translated():
+            return self._redis.hvals(keys.UNACKED.format(role="colorize"))
+
+    def oldest_queued(self, priority: int, most: int) -> list[str]:
+        """The messages that are next in the queue of that priority."""
+        with _translated():
+            return self._redis.lrange(keys.queue(priority), -most, -1)
+
+    def now(self) -> float:
+        """Redis's clock, in seconds: the one clock that all processes share."""
+        with _translated():
+            seconds, microseconds = self._redis.time()
+        return float(seconds + microseconds / 1e6)
+
+    def epoch(self) -> str | None:
+        """Which Redis this is, or None when it has been lost."""
+        with _translated():
+            return self._redis.get(keys.EPOCH)
+
+    def set_epoch(self, epoch: str) -> None:
+        with _translated():
+            self._redis.set(keys.EPOCH, epoch)
+
+    def merge_bitmaps(self, submission: str, done: bytes, quarantined: bytes, reasons: dict[str, int]) -> None:
+        """Add outcomes that S3 knows to those that Redis knows; the reasons are replaced."""
+        parts = [keys.of(submission, part) for part in ("done", "quarantined")]
+        others = [f"{part}:other" for part in parts]
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.set(others[0], done)
+            pipe.set(others[1], quarantined)
+            self._merge_script(keys=[*parts, *others], client=pipe)
+            pipe.delete(keys.of(submission, "reasons"))
+            if reasons:
+                pipe.hset(keys.of(submission, "reasons"), mapping=reasons)
+            pipe.execute()
 
     @contextmanager
     def lock(self, name: str) -> Iterator[bool]:
-        """Whether nobody else holds the lock; it is let go at the end, or by itself after a minute."""
-        lock = self._redis.lock(f"photochrom:lock:{name}", timeout=LOCK_SECONDS, blocking=False)
+        """Whether nobody else holds the lock; kept until the end, or LOCK_SECONDS after this process was killed."""
+        lock = self._redis.lock(keys.lock(name), timeout=LOCK_SECONDS, blocking=False, thread_local=False)
         with _translated():
             held = lock.acquire()
+        if not held:
+            yield False
+            return
+        over = threading.Event()
+        threading.Thread(target=_renew, args=(lock, over), name=f"lock {name}", daemon=True).start()
         try:
-            yield held
+            yield True
         finally:
-            if held:
-                with _translated(), _ignored(redis.exceptions.LockError):
-                    lock.release()
+            over.set()
+            with _translated(), suppress(redis.exceptions.LockError):  # it ran out: it is somebody else's now
+                lock.release()
 
 
-def _key(submission: str, part: str) -> str:
-    return f"photochrom:submission:{submission}:{part}"
-
-
-@contextmanager
-def _ignored(error: type[Exception]) -> Iterator[None]:
-    try:
-        yield
-    except error:  # the lock ran out while we held it: it is somebody else's now
-        return
+def _renew(lock: Any, over: threading.Event) -> None:
+    """Keep a lock for as long as its holder works."""
+    while not over.wait(LOCK_SECONDS / 3):
+        with suppress(redis.exceptions.RedisError):
+            lock.reacquire()
 
 
 @contextmanager

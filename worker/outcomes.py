@@ -13,6 +13,8 @@ from worker.ledger import Ledger
 from worker.settings import Settings
 from worker.store import Store
 
+POISON = "poison"
+
 
 class Quarantined(BaseModel):
     """The record of an image that cannot be coloured, as it lies in the state bucket."""
@@ -23,7 +25,9 @@ class Quarantined(BaseModel):
     ordinal: int
     key: str
     etag: str
+    size: int
     reason: str
+    error: str
     message: str
     time: str
 
@@ -31,16 +35,25 @@ class Quarantined(BaseModel):
 def record_quarantined(
     submission: str, image: Image, fault: ImageFault, store: Store, ledger: Ledger, settings: Settings
 ) -> None:
-    """Write the record of a quarantined image, then count it."""
+    """Write the record of a quarantined image, then count it; nothing when it has ended already."""
+    if ledger.ended(submission, [image.ordinal]):
+        return
     record = Quarantined(
         submission=submission,
         ordinal=image.ordinal,
         key=image.key,
         etag=image.etag,
+        size=image.size,
         reason=fault.reason,
+        error=type(fault.__cause__ or fault).__name__,
         message=str(fault),
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    place = paths.quarantine(submission, image.ordinal)
+    place = paths.quarantine(submission, paths.QuarantinedImage(image.ordinal, fault.reason))
     store.put(settings.state_bucket, place, record.model_dump_json().encode(), content_type="application/json")
     ledger.record_quarantined(submission, image.ordinal, fault.reason)
+
+
+def poison(image: Image, starts: int) -> ImageFault:
+    """The fault of an image that was started again and again and never ended: it kills whoever decodes it."""
+    return ImageFault(POISON, f"{image.key} was started {starts} times and never ended: it takes its worker with it")

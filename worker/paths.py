@@ -1,18 +1,76 @@
-"""Names of the objects in the state bucket."""
+"""Names of the objects in the state bucket. What rebuilding the ledger needs stands in the names: it only lists."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+EPOCH = "epoch.json"
+SUBMISSIONS = "submissions/"
+INBOX = "submissions/inbox/"
 
 
 def submission(name: str) -> str:
     return f"submissions/{name}/submission.json"
 
 
+def pages(name: str) -> str:
+    return f"submissions/{name}/pages/"
+
+
 def page(name: str, number: int) -> str:
-    return f"submissions/{name}/pages/{number:08d}.json"
+    return f"{pages(name)}{number:08d}.json"
 
 
 def ended(name: str) -> str:
     return f"submissions/{name}/ended.json"
 
 
-def quarantine(name: str, ordinal: int | None = None) -> str:
-    """The record of one quarantined image, or the prefix of all of them."""
-    return f"submissions/{name}/quarantine/" + ("" if ordinal is None else f"{ordinal:012d}.json")
+def cancelled(name: str) -> str:
+    return f"submissions/{name}/cancelled.json"
+
+
+def report(name: str, suffix: str) -> str:
+    return f"submissions/{name}/report.{suffix}"
+
+
+def manifest(name: str) -> str:
+    return f"submissions/{name}/manifest.jsonl"
+
+
+class FinishedPage(NamedTuple):
+    """All images of the page have an outcome."""
+
+    number: int
+    first: int
+    images: int
+
+
+def outcomes(name: str) -> str:
+    return f"submissions/{name}/outcomes/"
+
+
+def outcome(name: str, page: FinishedPage) -> str:
+    return f"{outcomes(name)}{page.number:08d}.{page.first:012d}.{page.images}.json"
+
+
+def parse_outcome(key: str) -> FinishedPage:
+    number, first, images, _ = key.rpartition("/")[2].split(".")
+    return FinishedPage(int(number), int(first), int(images))
+
+
+class QuarantinedImage(NamedTuple):
+    ordinal: int
+    reason: str
+
+
+def quarantines(name: str) -> str:
+    return f"submissions/{name}/quarantine/"
+
+
+def quarantine(name: str, image: QuarantinedImage) -> str:
+    return f"{quarantines(name)}{image.ordinal:012d}.{image.reason}.json"
+
+
+def parse_quarantine(key: str) -> QuarantinedImage:
+    ordinal, reason, _ = key.rpartition("/")[2].split(".")
+    return QuarantinedImage(int(ordinal), reason)

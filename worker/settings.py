@@ -44,10 +44,13 @@ class Settings(BaseSettings):
     job_images: int = Field(32, ge=1, le=32, description="most images in a job")
     job_bytes: PositiveInt = Field(64 * MEBIBYTE, description="most listed bytes in a job of several images")
     page_images: PositiveInt = Field(1000, description="images in a page of a submission's manifest")
+    job_seconds: PositiveFloat = Field(60.0, description="seconds after which a worker gives back the rest of a job")
+    max_starts: PositiveInt = Field(3, description="starts without an outcome before an image is quarantined as poison")
     window: PositiveInt = Field(50_000, description="most images of a submission in flight")
 
     concurrency: PositiveInt = Field(os.cpu_count() or 1, description="worker processes, one thread each")
     visibility_timeout: PositiveInt = Field(900, description="seconds after which an unfinished job is given out again")
+    reconcile_interval: PositiveFloat = Field(10.0, description="seconds between two looks for what went missing")
     control_interval: PositiveFloat = Field(1.0, description="seconds between two looks of the control process")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 

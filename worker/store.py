@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -23,10 +24,22 @@ from botocore.exceptions import (
 from worker.errors import ImageFault, PhotochromError, RetryableError, UsageError, WorkerFault
 from worker.settings import Settings
 
+STREAM_BYTES = 2**20
+
+PART_BYTES = 32 * 2**20
+"""Objects of more bytes are written in parts of so many."""
+
 ABSENT = ("404", "NoSuchKey", "NotFound")
 CONFLICT = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed")
 DENIED = ("403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "TokenRefreshRequired")
-PASSING_4XX = ("RequestTimeout", "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch", "OperationAborted")
+PASSING_4XX = (
+    "RequestTimeout",
+    "BadDigest",
+    "IncompleteBody",
+    "XAmzContentSHA256Mismatch",
+    "OperationAborted",
+    "NoSuchUpload",
+)
 NO_BUCKET = ("NoSuchBucket",)
 ARCHIVED = ("InvalidObjectState",)
 
@@ -68,9 +81,11 @@ class Location(NamedTuple):
 
 
 class Listed(NamedTuple):
+    """A key, with its ETag (empty) and size in bytes (None) where whoever lists does not say."""
+
     key: str
-    etag: str
-    size: int
+    etag: str = ""
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +128,15 @@ class Store:
                 for item in page.get("Contents", ()):
                     yield Listed(item["Key"], item["ETag"], item["Size"])
 
+    def folders(self, location: Location) -> Iterator[str]:
+        """Names of the folders directly inside a folder."""
+        inside = location.folder()
+        pages = self._client.get_paginator("list_objects_v2")
+        with _translated(str(inside)):
+            for page in pages.paginate(Bucket=inside.bucket, Prefix=inside.prefix, Delimiter="/"):
+                for item in page.get("CommonPrefixes", ()):
+                    yield item["Prefix"].removeprefix(inside.prefix).rstrip("/")
+
     def head(self, bucket: str, key: str) -> Stored:
         """What is known of an object without its bytes (`data` is empty). Raises NotFoundError."""
         with _translated(f"s3://{bucket}/{key}"):
@@ -129,6 +153,12 @@ class Store:
                 fits = most is None or answer["ContentLength"] <= most
                 return _stored(answer, body.read() if fits else b"")
 
+    def open(self, bucket: str, key: str) -> io.BufferedReader:
+        """The object as a stream to read once, from the beginning. Raises NotFoundError."""
+        with _translated(f"s3://{bucket}/{key}"):
+            body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
+        return io.BufferedReader(_Stream(body, f"s3://{bucket}/{key}"), STREAM_BYTES)
+
     def put(
         self,
         bucket: str,
@@ -142,11 +172,49 @@ class Store:
     ) -> str:
         """Write an object and give back its ETag. Raises ConflictError when the condition does not hold."""
         condition: dict[str, str] = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"} if if_absent else {}
+        if len(data) > PART_BYTES:
+            parts = (data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES))
+            return self.put_parts(bucket, key, parts, content_type, metadata, condition)
         with _translated(f"s3://{bucket}/{key}"):
             answer = self._client.put_object(
                 Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {}, **condition
             )
             return str(answer["ETag"])
+
+    def put_parts(
+        self,
+        bucket: str,
+        key: str,
+        parts: Iterable[bytes],
+        content_type: str = "application/octet-stream",
+        metadata: dict[str, str] | None = None,
+        condition: dict[str, str] | None = None,
+    ) -> str:
+        """Write a large object part by part, each with its checksum; gives back its ETag.
+
+        By hand, since boto3's transfer manager passes no condition on. Parts but the last are at least 5 MiB. What was
+        begun and not completed is taken back. Raises ConflictError when the condition does not hold.
+        """
+        with _translated(f"s3://{bucket}/{key}"):
+            begun = self._client.create_multipart_upload(
+                Bucket=bucket, Key=key, ContentType=content_type, Metadata=metadata or {}, ChecksumAlgorithm="CRC32"
+            )
+            upload = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
+            try:
+                written = [self._upload_part(upload, number, part) for number, part in enumerate(parts, 1)]
+                answer = self._client.complete_multipart_upload(
+                    **upload, MultipartUpload={"Parts": written}, **(condition or {})
+                )
+                return str(answer["ETag"])
+            except BaseException:
+                with suppress(ClientError, BotoCoreError):  # what went wrong first is what is told
+                    self._client.abort_multipart_upload(**upload)
+                raise
+
+    def _upload_part(self, upload: dict[str, str], number: int, part: bytes) -> dict[str, Any]:
+        answer = self._client.upload_part(**upload, PartNumber=number, Body=part, ChecksumAlgorithm="CRC32")
+        checksum = {name: answer[name] for name in ("ChecksumCRC32",) if name in answer}  # not every server says it
+        return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
 
     def create_bucket(self, bucket: str) -> None:
         """Make a bucket; fine when it is there already."""
@@ -155,6 +223,26 @@ class Store:
                 self._client.create_bucket(Bucket=bucket)
         except ConflictError:
             pass
+
+
+class _Stream(io.RawIOBase):
+    """A body being downloaded, with errors of ours."""
+
+    def __init__(self, body: Any, what: str) -> None:
+        self._body, self._what = body, what
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        with _translated(self._what):
+            data = self._body.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._body.close()
+        super().close()
 
 
 def _stored(answer: dict[str, Any], data: bytes) -> Stored:

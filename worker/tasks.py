@@ -1,39 +1,34 @@
-"""The task `photochrom.colorize`: a job's images one after another, each with exactly one outcome."""
+"""The task `photochrom.colorize`: takes a job from the queue and sends back what is left of it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+import time
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
-from celery import Task, signals
+from celery import signals
 from celery.exceptions import Reject
 
-from worker.allowed import check_allowed
-from worker.app import COLORIZE, app, mark_ready
-from worker.colorize import colorize, fetch
+from worker import drain
+from worker.app import COLORIZE, app, mark_ready, send_job
 from worker.engine import engine_for, prepare_process
-from worker.errors import ImageFault, RetryableError, UsageError, WorkerFault
-from worker.job import Image, Job
+from worker.errors import RetryableError, UsageError, WorkerFault
+from worker.job import Job
 from worker.ledger import Ledger
-from worker.outcomes import record_quarantined
-from worker.settings import Settings, settings
-from worker.store import Store, Stored
+from worker.runner import Leftover, Resources, run_job
+from worker.settings import settings
+from worker.store import Store
 
 log = logging.getLogger("photochrom.worker")
 
 RETRY_SECONDS, MOST_RETRY_SECONDS = 5, 300
-"""Wait before a job is tried again; doubled each time, up to the second."""
+"""Wait before images are tried again after a fault that may pass; doubled each time, up to the second."""
 
 
-class Resources(NamedTuple):
-    """What one worker process holds on to."""
-
-    settings: Settings
-    store: Store
-    ledger: Ledger
+@signals.worker_shutting_down.connect
+def _drain(**_: object) -> None:
+    drain.start_draining()
 
 
 @cache
@@ -46,72 +41,47 @@ def resources() -> Resources:
 @signals.worker_process_init.connect
 def _start_child(**_: object) -> None:
     """Load the model in the child; the forking parent never calls torch."""
+    drain.outlive_the_group()
     prepare_process(threads=1)
     engine_for(resources().settings.model)
     mark_ready()
 
 
-@app.task(name=COLORIZE, bind=True, max_retries=None)
-def colorize_job(self: Task, message: dict[str, Any]) -> None:
-    """Colour the images of a job (see `worker.job.Job`). One bad image ends alone; the others are written.
-
-    What could not be finished, for a fault that may pass or that is this worker's own, comes back later as a new job.
-    """
+@app.task(name=COLORIZE)
+def colorize_job(message: dict[str, Any]) -> None:
+    """Colour the images of a job (see `worker.job.Job`), until they have ended, time is up, or this worker stops."""
     try:
         job = Job.parse(message)
     except UsageError as error:
         log.error("job refused: %s", error, extra={"action": "job_refused"})
         raise Reject(str(error), requeue=False) from error
+    held = resources()
+    until = time.monotonic() + held.settings.job_seconds
     try:
-        unfinished, fault = run_job(job, resources())
-    except (RetryableError, WorkerFault) as error:
-        unfinished, fault = list(job.images), error
-    if unfinished:
-        wait = min(MOST_RETRY_SECONDS, RETRY_SECONDS * 2**self.request.retries)
-        log.warning("job %s: %d images again in %d s: %s", job.submission, len(unfinished), wait, fault)
-        raise self.retry(args=[job.only(unfinished).message()], countdown=wait)
+        left = run_job(job, held, lambda: not drain.is_draining() and time.monotonic() < until)
+        send_back(job, left, held)
+    except (RetryableError, WorkerFault) as fault:
+        # The ledger could not be asked, or no model loaded: the message itself goes back, or is redelivered in time.
+        _stop_after(fault)
+        raise Reject(str(fault), requeue=True) from fault
+    _stop_after(left.fault)
 
 
-def run_job(job: Job, held: Resources) -> tuple[list[Image], Exception | None]:
-    """Work through a job; give back the images that have no outcome yet, and the last reason for that.
-
-    After a fault of the worker itself the rest of the job is handed back untouched.
-    """
-    ended = held.ledger.ended(job.submission, [image.ordinal for image in job.images])
-    waiting = [image for image in job.images if image.ordinal not in ended]
-    if not waiting:
-        return [], None
-    engine = engine_for(job.task.model)
-    unfinished: list[Image] = []
-    fault: Exception | None = None
-    for image, source in _fetched_ahead(waiting, job, held):
-        if isinstance(fault, WorkerFault):
-            unfinished.append(image)
-            continue
-        try:
-            colorize(image, job, source.result(), engine, held.store, held.settings)
-            held.ledger.record_done(job.submission, image.ordinal)
-            log.info("done %s", image.key, extra={"action": "image_done", "submission": job.submission})
-        except ImageFault as error:
-            log.warning("quarantined %s: %s", image.key, error, extra={"action": "image_quarantined"})
-            record_quarantined(job.submission, image, error, held.store, held.ledger, held.settings)
-        except (RetryableError, WorkerFault) as error:
-            unfinished.append(image)
-            fault = error
-    return unfinished, fault
+def send_back(job: Job, left: Leftover, held: Resources) -> None:
+    """Put what is left of a job back into the queue, before the job itself is acknowledged."""
+    if not left.images:
+        return
+    now = held.ledger.note_sent(job.submission, [image.ordinal for image in left.images])
+    passing = isinstance(left.fault, RetryableError)
+    attempt = job.attempt + 1 if passing else job.attempt
+    wait = min(MOST_RETRY_SECONDS, RETRY_SECONDS * 2**job.attempt) if passing else 0
+    for images in [[image] for image in left.images] if left.singly else [left.images]:
+        send_job(job.only(images, sent=now, attempt=attempt), wait)
+    log.info("gave back %d images of %s: %s", len(left.images), job.submission, left.fault or "no time left")
 
 
-def _fetched_ahead(images: list[Image], job: Job, held: Resources) -> Iterator[tuple[Image, Future[Stored]]]:
-    """Each image with its bytes to come; the next one is fetched while the caller works on this one."""
-
-    def load(image: Image) -> Stored:
-        check_allowed(job.task, held.settings)
-        return fetch(held.store, image, job, held.settings)
-
-    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as pool:
-        ahead: Future[Stored] | None = None
-        for place, image in enumerate(images):
-            current = ahead or pool.submit(load, image)
-            following = images[place + 1 : place + 2]
-            ahead = pool.submit(load, following[0]) if following else None
-            yield image, current
+def _stop_after(fault: Exception | None) -> None:
+    """A worker that cannot work takes no more: it would only send good images round in circles."""
+    if isinstance(fault, WorkerFault):
+        log.critical("this worker stops: %s", fault, extra={"action": "worker_stopped"})
+        drain.stop_this_worker()

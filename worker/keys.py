@@ -1,0 +1,45 @@
+"""Every Redis key of Photochrom. Those of a submission get a time to live once it has ended."""
+
+from __future__ import annotations
+
+EPOCH = "photochrom:epoch"
+"""Which Redis this is: the same word lies in S3. Missing or different means that Redis was lost."""
+
+ACTIVE = "photochrom:active"
+"""Set of the submissions that the control process advances."""
+
+QUEUE = "photochrom.colorize"
+"""List of the jobs of the highest priority; Celery makes one more for each other priority."""
+
+UNACKED = "photochrom:unacked:{role}"
+UNACKED_INDEX = "photochrom:unacked-index:{role}"
+UNACKED_MUTEX = "photochrom:unacked-mutex:{role}"
+"""Celery's own: messages that were taken and not acknowledged, by role."""
+
+_PARTS = ("done", "quarantined", "reasons", "starts", "sent", "pages", "cursor", "suspects", "cancelled")
+
+
+def of(submission: str, part: str) -> str:
+    """A key of a submission.
+
+    done, quarantined: bitmaps by ordinal. reasons: hash, reason to count. starts: hash, ordinal to the tokens of its
+    starts without an outcome. sent: hash, ordinal to the time of its own last job. pages: hash, unfinished page to its
+    first ordinal, count and time of its jobs. cursor: hash, how far listing has come. suspects: set of ordinals that
+    looked lost at the last look. cancelled: exists when the submission is.
+    """
+    if part not in _PARTS:
+        raise KeyError(part)
+    return f"photochrom:submission:{submission}:{part}"
+
+
+def all_of(submission: str) -> list[str]:
+    return [of(submission, part) for part in _PARTS]
+
+
+def lock(name: str) -> str:
+    return f"photochrom:lock:{name}"
+
+
+def queue(priority: int) -> str:
+    """The list in which Celery keeps jobs of a priority (0, 3, 6 or 9; 0 is the highest)."""
+    return f"{QUEUE}\x06\x16{priority}" if priority else QUEUE
