@@ -22,13 +22,22 @@ app = typer.Typer(
 
 _PANELS = {
     "Start here": (deploy.commands.demo,),
-    "Colour": (worker.commands.colorize, producer.commands.submit, producer.commands.status),
+    "Colour": (worker.commands.colorize, producer.commands.submit),
+    "Submissions": (
+        producer.commands.status,
+        producer.commands.cancel,
+        producer.commands.resume,
+        producer.commands.redrive,
+        producer.commands.report,
+        producer.commands.reconcile,
+    ),
     "Processes": (worker.commands.worker, producer.commands.control),
     "Models": (training.commands.train, training.commands.evaluate),
 }
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
+app.add_typer(producer.commands.quarantine, name="quarantine", rich_help_panel="Submissions")
 
 
 def main() -> None:

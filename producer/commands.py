@@ -1,4 +1,4 @@
-"""`photochrom submit`, `photochrom status` and `photochrom control`."""
+"""The commands about submissions, and `photochrom control`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,28 @@ import typer
 
 if TYPE_CHECKING:
     from producer.progress import Progress
+    from producer.submission import Request
+
+
+PRIORITIES = {"urgent": 0, "high": 3, "normal": 6, "low": 9}
 
 
 def submit(
     source: Annotated[str, typer.Argument(help="s3://bucket/prefix with photographs; it is only ever read.")],
     to: Annotated[str, typer.Option(help="s3://bucket/prefix for the results, outside the source.")],
+    manifest: Annotated[
+        str | None, typer.Option(help="s3:// URL of a list of keys (.txt, .csv, .jsonl, or an S3 Inventory) to take.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Model by name; default is the champion.")] = None,
     format: Annotated[str | None, typer.Option(help="jpeg, png or tiff; default is each source's own.")] = None,
+    suffix: Annotated[list[str] | None, typer.Option(help="Only names that end so; may be repeated.")] = None,
+    glob: Annotated[str | None, typer.Option(help="Only keys that match this pattern.")] = None,
+    smallest: Annotated[int, typer.Option(help="Only files of at least so many bytes.")] = 0,
+    largest: Annotated[int | None, typer.Option(help="Only files of at most so many bytes.")] = None,
+    priority: Annotated[str, typer.Option(help="urgent, high, normal or low.")] = "normal",
+    on_change: Annotated[
+        str, typer.Option(help="When a source is not what was listed: quarantine it, or take it as it is.")
+    ] = "quarantine",
     name: Annotated[str | None, typer.Option(help="A name of your own: asking twice is then asking once.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count images and bytes, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and show progress until it has ended.")] = False,
@@ -26,13 +41,30 @@ def submit(
     The control process lists the source and feeds the workers; this command may end. With --watch the exit code says
     how it went: 0 all done, 1 some images quarantined.
     """
-    from producer.submission import submit as make
+    from producer.submission import make, parse_request
+    from worker.errors import UsageError
     from worker.settings import settings
 
+    if priority not in PRIORITIES:
+        raise UsageError(f"unknown priority {priority!r}: there are {', '.join(PRIORITIES)}")
+    filters = {"glob": glob, "smallest": smallest, "largest": largest} | ({"suffixes": suffix} if suffix else {})
+    request = parse_request(
+        {
+            "source": source,
+            "destination": to,
+            "manifest": manifest,
+            "filters": filters,
+            "model": model,
+            "format": format,
+            "on_change": on_change,
+            "priority": PRIORITIES[priority],
+            "name": name,
+        }
+    )
     if dry_run:
-        _dry_run(source, to, model, format, as_json=json)
+        _dry_run(request, as_json=json)
         return
-    submission = make(source, to, model=model, format=format, name=name, settings=settings())  # type: ignore[arg-type]
+    submission = make(request, settings())
     if not watch:
         typer.echo(json_lines.dumps({"submission": submission}) if json else submission)
         return
@@ -67,17 +99,101 @@ def control(
     run("control", settings(), name, ["--beat", "--pool", "threads", "--concurrency", "2"])
 
 
-def _dry_run(source: str, to: str, model: str | None, format: str | None, *, as_json: bool) -> None:
-    from producer.pages import photographs
-    from producer.submission import plan
+def cancel(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
+    """Stop a submission: within seconds no worker starts another image of it. `resume` takes it up again."""
+    from producer.lifecycle import cancel as stop
+    from producer.resources import resources
+
+    stop(submission, resources())
+    typer.echo(f"{submission} is cancelled; images in hand are finished")
+
+
+def resume(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
+    """Take up a cancelled submission where it stopped."""
+    from producer.lifecycle import resume as take_up
+    from producer.resources import resources
+
+    take_up(submission, resources())
+    typer.echo(f"{submission} goes on")
+
+
+def redrive(
+    submission: Annotated[str, typer.Argument(help="Name of the submission whose quarantined images to try again.")],
+    reason: Annotated[list[str] | None, typer.Option(help="Only these reasons; may be repeated.")] = None,
+) -> None:
+    """Try quarantined images again, as a submission of their own; prints its name.
+
+    The first submission's records stay as they are.
+    """
+    from producer.lifecycle import redrive as again
+    from producer.resources import resources
+
+    typer.echo(again(submission, reason, resources()))
+
+
+def reconcile(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
+    """Put back images that went missing from the queue, now; the control process does it by itself."""
+    from producer.lifecycle import reconcile_now
+    from producer.resources import resources
+
+    typer.echo(f"{reconcile_now(submission, resources())} images put back")
+
+
+def report(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
+    """Write the completion report, one line an image, as CSV and JSON lines to the state bucket; prints where."""
+    from producer.report import write_report
+    from producer.resources import resources
+
+    for place in write_report(submission, resources()):
+        typer.echo(place)
+
+
+quarantine = typer.Typer(help="Look at images that could not be coloured.", no_args_is_help=True)
+
+
+@quarantine.command("list")
+def quarantine_list(
+    submission: Annotated[str, typer.Argument(help="Name of the submission.")],
+    reason: Annotated[str | None, typer.Option(help="Only this reason.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON line an image.")] = False,
+) -> None:
+    """List quarantined images with their reasons."""
+    from producer.progress import quarantined
     from worker.settings import settings
-    from worker.store import Location, Store
+
+    for record in quarantined(submission, settings(), reason):
+        typer.echo(record.model_dump_json() if json else f"{record.ordinal}  {record.reason:18}  {record.key}")
+
+
+@quarantine.command("show")
+def quarantine_show(
+    submission: Annotated[str, typer.Argument(help="Name of the submission.")],
+    ordinal: Annotated[int, typer.Argument(help="Number of the image, as `quarantine list` prints it.")],
+) -> None:
+    """Show all that is known of one quarantined image."""
+    from producer.progress import quarantined
+    from worker.errors import UsageError
+    from worker.settings import settings
+
+    for record in quarantined(submission, settings()):
+        if record.ordinal == ordinal:
+            typer.echo(record.model_dump_json(indent=2))
+            return
+    raise UsageError(f"image {ordinal} of {submission} is not quarantined")
+
+
+def _dry_run(request: Request, *, as_json: bool) -> None:
+    from producer.sources import entries
+    from producer.submission import Submission, plan
+    from worker.settings import settings
+    from worker.store import Store
 
     chosen = settings()
-    plan(source, to, model=model or chosen.model, format=format, settings=chosen)  # type: ignore[arg-type]
+    task = plan(request, chosen)
+    submission = Submission(name="dry-run", task=task, manifest=request.manifest, filters=request.filters)
     images = size = 0
-    for listed in photographs(Store(chosen), Location.parse(source)):
-        images, size = images + 1, size + listed.size
+    for entry in entries(submission, Store(chosen)):
+        images, size = images + 1, size + (entry.listed.size or 0)
     if as_json:
         typer.echo(json_lines.dumps({"images": images, "bytes": size}))
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -25,6 +26,7 @@ class Progress:
     done: int
     quarantined: int
     reasons: dict[str, int] = field(default_factory=dict)
+    cancelled: bool = False
     seconds: float = 0.0
     """Since it was submitted."""
 
@@ -35,11 +37,12 @@ class Progress:
 
     @property
     def ended(self) -> bool:
-        return self.listed and self.in_flight == 0
+        """Whether nothing more will happen."""
+        return self.cancelled or (self.listed and self.in_flight == 0)
 
     @property
-    def state(self) -> Literal["listing", "running", "done"]:
-        return "done" if self.ended else "running" if self.listed else "listing"
+    def state(self) -> Literal["listing", "running", "done", "cancelled"]:
+        return "cancelled" if self.cancelled else "done" if self.ended else "running" if self.listed else "listing"
 
     @property
     def images_per_second(self) -> float:
@@ -82,6 +85,7 @@ def progress(name: str, settings: Settings, ledger: Ledger | None = None, store:
         done=counts.done,
         quarantined=counts.quarantined,
         reasons=counts.reasons,
+        cancelled=ledger.is_cancelled(name),
         seconds=(datetime.now(UTC) - datetime.fromisoformat(submission.created)).total_seconds(),
     )
 
@@ -96,9 +100,9 @@ def _ended(name: str, store: Store, settings: Settings) -> Progress | None:
     return Progress(**summary)
 
 
-def quarantined(name: str, settings: Settings) -> list[Quarantined]:
-    """The records of all quarantined images, in the order of the source."""
+def quarantined(name: str, settings: Settings, reason: str | None = None) -> Iterator[Quarantined]:
+    """The records of all quarantined images, or of those with one reason, in the order of the source."""
     store = Store(settings)
-    prefix = Location(settings.state_bucket, paths.quarantine(name))
-    records = (store.get(settings.state_bucket, listed.key).data for listed in store.list(prefix))
-    return [Quarantined.model_validate_json(record) for record in records]
+    for listed in store.list(Location(settings.state_bucket, paths.quarantines(name))):
+        if reason in (None, paths.parse_quarantine(listed.key).reason):
+            yield Quarantined.model_validate_json(store.get(settings.state_bucket, listed.key).data)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import secrets
+import time
 from datetime import UTC, datetime
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from producer.filters import Filters
 from worker import paths
 from worker.allowed import check_allowed
 from worker.errors import ImageFault, UsageError, WorkerFault
-from worker.job import Format, Task
+from worker.job import Format, OnChange, Priority, Task
 from worker.ledger import Ledger
 from worker.models import registry
 from worker.settings import Settings
@@ -18,6 +20,32 @@ from worker.store import ConflictError, Location, NotFoundError, Store
 from worker.version import VERSION
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
+RESERVED_NAMES = ("inbox",)
+
+
+class Request(BaseModel):
+    """What somebody asks for: the arguments of `submit`, of the task `photochrom.submit`, of a file in the inbox."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(description="s3://bucket/prefix: the folder of the photographs; it is only ever read")
+    destination: str = Field(description="s3://bucket/prefix for the results, outside the source")
+    manifest: str | None = Field(
+        None, description="s3:// URL of a list of keys: .txt, .csv, .jsonl, or an S3 Inventory"
+    )
+    filters: Filters = Filters()
+    model: str | None = None
+    format: Format | None = None
+    on_change: OnChange = "quarantine"
+    priority: Priority = 6
+    name: str | None = Field(None, pattern=NAME_PATTERN, description="asking twice under one name is asking once")
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, value: str | None) -> str | None:
+        if value in RESERVED_NAMES:
+            raise ValueError(f"{value!r} is no name for a submission")
+        return value
 
 
 class Submission(BaseModel):
@@ -27,46 +55,65 @@ class Submission(BaseModel):
 
     name: str = Field(pattern=NAME_PATTERN)
     task: Task
+    manifest: str | None = None
+    filters: Filters = Filters()
     created: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
     code_version: str = VERSION
 
 
-def submit(
-    source: str,
-    destination: str,
-    *,
-    model: str | None = None,
-    format: Format | None = None,
-    name: str | None = None,
-    settings: Settings,
-) -> str:
+def submit(source: str, destination: str, *, settings: Settings, **options: object) -> str:
     """Ask for every photograph under `source` to be coloured into `destination`; gives back the submission's name.
 
-    Both are s3://bucket/prefix, and neither may lie inside the other. The control process takes it from there: this
-    process may end. With a `name` of one's own, asking twice is asking once.
+    Both are s3://bucket/prefix, and neither may lie inside the other; `options` are the other fields of `Request`. The
+    control process takes it from there: this process may end.
 
     Raises UsageError for a request that cannot be carried out, RetryableError when S3 or Redis is away.
     """
-    task = plan(source, destination, model=model or settings.model, format=format, settings=settings)
+    return make(parse_request({"source": source, "destination": destination, **options}), settings)
+
+
+def parse_request(values: dict[str, object]) -> Request:
+    """Raises UsageError, in one line, for what is no request."""
     try:
-        submission = Submission(name=name or _new_name(), task=task)
+        return Request.model_validate(values)
     except ValidationError as error:
-        raise UsageError(f"submission: {error.errors()[0]['msg']}") from error
+        problem = error.errors()[0]
+        raise UsageError(f"{'.'.join(map(str, problem['loc'])) or 'request'}: {problem['msg']}") from error
+
+
+def make(request: Request, settings: Settings) -> str:
+    """Turn a request into a submission and put it before the control process; gives back its name."""
+    submission = Submission(
+        name=request.name or _new_name(),
+        task=plan(request, settings),
+        manifest=request.manifest,
+        filters=request.filters,
+    )
     store = Store(settings)
-    data, place = submission.model_dump_json().encode(), paths.submission(submission.name)
+    place = paths.submission(submission.name)
     try:
+        data = submission.model_dump_json().encode()
         store.put(settings.state_bucket, place, data, content_type="application/json", if_absent=True)
     except ConflictError:
-        if load(submission.name, store, settings).task != task:
-            raise UsageError(f"submission {submission.name!r} is there already and asks for something else") from None
-    Ledger(settings).activate(submission.name)
+        _check_same(load(submission.name, store, settings), submission)
+    if not ended(submission.name, store, settings):
+        Ledger(settings).activate(submission.name)
     return submission.name
 
 
-def plan(source: str, destination: str, *, model: str, format: Format | None, settings: Settings) -> Task:
+def plan(request: Request, settings: Settings) -> Task:
     """Check a request as far as that is possible without listing anything. Raises UsageError."""
+    model = request.model or settings.model
     try:
-        task = Task(source=source, destination=destination, model=model, format=format)
+        task = Task(
+            source=request.source,
+            destination=request.destination,
+            model=model,
+            format=request.format,
+            on_change=request.on_change,
+            priority=request.priority,
+            epoch=time.time_ns() // 1_000_000,
+        )
         if settings.read_from or settings.write_to:  # who only submits may not know what workers allow
             check_allowed(task, settings)
     except ValidationError as error:
@@ -75,12 +122,12 @@ def plan(source: str, destination: str, *, model: str, format: Format | None, se
         raise UsageError(str(error)) from error
     if model not in registry.names():
         raise UsageError(f"there is no model {model!r}: there are {', '.join(registry.names())}")
-    next(Store(settings).list(Location.parse(source)), None)  # a missing bucket is told here and now
+    next(Store(settings).list(Location.parse(request.source).folder()), None)  # a missing bucket is told here and now
     return task
 
 
 def load(name: str, store: Store, settings: Settings) -> Submission:
-    """The record of a submission. Raises UsageError when there is none of that name."""
+    """The record of a submission. Raises UsageError when there is none of that name, WorkerFault for a broken one."""
     try:
         stored = store.get(settings.state_bucket, paths.submission(name))
     except NotFoundError as error:
@@ -89,6 +136,26 @@ def load(name: str, store: Store, settings: Settings) -> Submission:
         return Submission.model_validate_json(stored.data)
     except ValidationError as error:
         raise WorkerFault(f"the record of submission {name!r} is malformed: {error.errors()[0]['msg']}") from error
+
+
+def ended(name: str, store: Store, settings: Settings) -> bool:
+    """Whether S3 says that all of it has ended."""
+    return exists(store, settings.state_bucket, paths.ended(name))
+
+
+def exists(store: Store, bucket: str, key: str) -> bool:
+    try:
+        store.head(bucket, key)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _check_same(there: Submission, asked: Submission) -> None:
+    """A name may be asked for again, if the same is asked for."""
+    same_task = there.task.model_copy(update={"epoch": 0}) == asked.task.model_copy(update={"epoch": 0})
+    if not same_task or (there.manifest, there.filters) != (asked.manifest, asked.filters):
+        raise UsageError(f"submission {asked.name!r} is there already and asks for something else")
 
 
 def _new_name() -> str:

@@ -1,0 +1,68 @@
+"""Advancing one submission: pages are written and enqueued while the window has room, and closed when they ended."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+
+from producer.dispatch import dispatch
+from producer.pages import next_page
+from producer.progress import Progress, progress
+from producer.resources import Resources
+from producer.submission import Submission
+from worker import paths
+from worker.ledger import PageInFlight
+
+log = logging.getLogger("photochrom.control")
+
+TICK_SECONDS = 5
+"""How long one tick works at one submission before the next one has its turn; well below the lock's life."""
+
+
+def advance(submission: Submission, held: Resources) -> None:
+    """One tick for one submission."""
+    until = time.monotonic() + TICK_SECONDS
+    close_pages(submission.name, held)
+    now = progress(submission.name, held.settings, held.ledger, held.store)
+    while not now.listed and now.in_flight < held.settings.window and time.monotonic() < until:
+        enqueue_next_page(submission, held)
+        now = progress(submission.name, held.settings, held.ledger, held.store)
+    if now.ended and not held.ledger.pages(submission.name):
+        end(submission.name, now, held)
+
+
+def enqueue_next_page(submission: Submission, held: Resources) -> None:
+    """The page is in S3 before its jobs are in the queue; the cursor moves last, so that a page may come twice."""
+    cursor = held.ledger.cursor(submission.name)
+    number, ordinal = int(cursor.get("pages", 0)), int(cursor.get("total", 0))
+    page = next_page(submission, number, ordinal, cursor.get("after", ""), held.store, held.settings)
+    if page.images:
+        sent = held.ledger.now()
+        held.ledger.add_page(submission.name, PageInFlight(number, ordinal, len(page.images), sent))
+        dispatch(submission, page.images, sent, held)
+    held.ledger.move_cursor(
+        submission.name, pages=number + 1, total=ordinal + len(page.images), after=page.after, listed=int(page.last)
+    )
+    log.info("enqueued page %d of %s: %d images", number, submission.name, len(page.images))
+
+
+def close_pages(name: str, held: Resources) -> None:
+    """Write the outcome object of every page all of whose images have ended."""
+    pages = held.ledger.pages(name)
+    for page, ended in zip(pages, held.ledger.ended_in(name, pages), strict=True):
+        if ended < page.images:
+            continue
+        finished = paths.FinishedPage(page.number, page.first, page.images)
+        data = json.dumps(finished._asdict()).encode()
+        place = paths.outcome(name, finished)
+        held.store.put(held.settings.state_bucket, place, data, content_type="application/json")
+        held.ledger.remove_page(name, page.number)
+
+
+def end(name: str, now: Progress, held: Resources) -> None:
+    """Note in S3 that a submission has ended, with its counts, and let Redis forget it in time."""
+    data = json.dumps(now.summary()).encode()
+    held.store.put(held.settings.state_bucket, paths.ended(name), data, content_type="application/json")
+    held.ledger.retire(name)
+    log.info("submission %s ended: %d done, %d quarantined", name, now.done, now.quarantined)

@@ -1,0 +1,29 @@
+"""Sending images to the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from producer.pages import jobs_of
+from producer.resources import Resources
+from producer.submission import Submission
+from worker.app import app, send_job
+from worker.errors import ImageFault
+from worker.job import Image
+from worker.outcomes import record_quarantined
+from worker.store import Location
+
+
+def dispatch(submission: Submission, images: Sequence[Image], sent: float, held: Resources) -> None:
+    """Put images into the queue; what a manifest names outside the source is quarantined here and now."""
+    below = Location.parse(submission.task.source).folder().prefix
+    inside = [image for image in images if image.key.startswith(below)]
+    with app.producer_or_acquire() as producer:
+        for job in jobs_of(submission, inside, sent, held.settings):
+            send_job(job, producer=producer)
+    if len(inside) == len(images):
+        return
+    for image in images:
+        if not image.key.startswith(below):
+            fault = ImageFault("outside-source", f"{image.key} is not below {submission.task.source}")
+            record_quarantined(submission.name, image, fault, held.store, held.ledger, held.settings)

@@ -1,0 +1,83 @@
+"""What people do with a submission that is there: cancel, resume, redrive, reconcile now."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from producer.progress import quarantined
+from producer.rebuild import is_cancelled, mark_cancelled, rebuild
+from producer.reconcile import reconcile
+from producer.resources import Resources
+from producer.submission import ended, load, make, parse_request
+from worker import paths
+from worker.app import connect
+from worker.errors import UsageError
+
+BETWEEN_LOOKS = 2.0
+"""Seconds; taking a message and noting it as taken are two steps, but not as long as that."""
+
+
+def cancel(name: str, held: Resources) -> None:
+    """No worker starts another image of it from now on. Raises UsageError when it has ended or does not exist."""
+    load(name, held.store, held.settings)
+    if ended(name, held.store, held.settings):
+        raise UsageError(f"{name} has ended already")
+    mark_cancelled(name, True, held)
+    held.ledger.cancel(name)
+
+
+def resume(name: str, held: Resources) -> None:
+    """Go on where a cancelled submission stopped: what was dropped from the queue is found missing and put back."""
+    load(name, held.store, held.settings)
+    if not is_cancelled(name, held):
+        raise UsageError(f"{name} is not cancelled")
+    mark_cancelled(name, False, held)
+    held.ledger.revive(name)
+    if not held.ledger.cursor(name):
+        rebuild(name, held)  # Redis has forgotten it, or listing had not begun
+
+
+def redrive(name: str, reasons: Sequence[str] | None, held: Resources) -> str:
+    """Submit the quarantined images again, all or those of some reasons; gives back the new submission's name.
+
+    Raises UsageError when there are none.
+    """
+    submission = load(name, held.store, held.settings)
+    keys = [record.key for record in quarantined(name, held.settings) if not reasons or record.reason in reasons]
+    if not keys:
+        raise UsageError(f"{name} has no quarantined images{' of that reason' if reasons else ''}")
+    again = f"{name}-redrive-{datetime.now(UTC):%Y%m%d%H%M%S}"
+    lines = "".join(json.dumps({"key": key}) + "\n" for key in keys)
+    held.store.put(held.settings.state_bucket, paths.manifest(again), lines.encode())
+    task = submission.task
+    request = parse_request(
+        {
+            "source": task.source,
+            "destination": task.destination,
+            "manifest": f"s3://{held.settings.state_bucket}/{paths.manifest(again)}",
+            "filters": {"suffixes": submission.filters.suffixes},
+            "model": task.model,
+            "format": task.format,
+            "on_change": task.on_change,
+            "priority": task.priority,
+            "name": again,
+        }
+    )
+    return make(request, held.settings)
+
+
+def reconcile_now(name: str, held: Resources) -> int:
+    """Look twice, at once, for lost images, and put them back; gives back how many."""
+    submission = load(name, held.store, held.settings)
+    connect(held.settings)
+    lost = 0
+    with held.ledger.lock(f"advance:{name}") as mine:
+        if not mine:
+            raise UsageError(f"the control process works at {name} just now: ask again in a moment")
+        for _ in range(2):
+            lost += reconcile(submission, held)
+            time.sleep(BETWEEN_LOOKS)
+    return lost

@@ -1,0 +1,92 @@
+"""Finding and putting back what went missing.
+
+A queue cannot promise that nothing is lost: kombu takes a message and notes it as taken in two steps, and a kill in
+between loses it. An image counts as lost when it has no outcome, is older than the oldest message in its queue, is not
+in a job that some worker has taken, and was all of that at the last look too. Waiting in a long queue is none of these.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import math
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import groupby
+
+from producer.dispatch import dispatch
+from producer.pages import read_page
+from producer.resources import Resources
+from producer.submission import Submission
+from worker.errors import UsageError
+from worker.job import Job
+from worker.ledger import PageInFlight
+
+log = logging.getLogger("photochrom.control")
+
+NEXT_MESSAGES = 200
+"""Looked at for the oldest one: a redelivered message is older than others, and stands at the front among them."""
+
+
+def reconcile(submission: Submission, held: Resources) -> int:
+    """Look once for lost images and put back those that were lost at the last look too; gives back how many."""
+    name = submission.name
+    horizon = oldest_waiting(held, submission.task.priority)  # before `taken`: a message moves from here to there
+    in_hand = taken(name, held)
+    again = held.ledger.sent(name)
+    missing = {
+        ordinal: page
+        for page in held.ledger.pages(name)
+        if page.sent < horizon  # an image is never sent before its page
+        for ordinal in _without_outcome(page, name, held)
+        if ordinal not in in_hand and again.get(ordinal, page.sent) < horizon
+    }
+    lost = sorted(held.ledger.swap_suspects(name, missing) & missing.keys())
+    for number, ordinals in groupby(lost, key=lambda ordinal: missing[ordinal].number):
+        _put_back(submission, number, set(ordinals), held)
+    if lost:
+        held.ledger.swap_suspects(name, missing.keys() - set(lost))  # sent again, they have two looks again
+        log.warning("put back %d lost images of %s", len(lost), name, extra={"action": "images_put_back"})
+    return len(lost)
+
+
+def oldest_waiting(held: Resources, priority: int) -> float:
+    """When the oldest job in the queue was sent, by Redis's clock; infinity when none waits."""
+    return min((job.sent for job in _jobs(held.ledger.oldest_queued(priority, NEXT_MESSAGES))), default=math.inf)
+
+
+def taken(name: str, held: Resources) -> set[int]:
+    """Ordinals in the jobs that workers have taken and not acknowledged."""
+    messages = (json.loads(entry)[0] for entry in held.ledger.taken())
+    jobs = _jobs(json.dumps(message) for message in messages)
+    return {image.ordinal for job in jobs if job.submission == name for image in job.images}
+
+
+def _jobs(messages: Iterable[str]) -> Iterable[Job]:
+    """The jobs inside Celery's messages: base64 of JSON [arguments, keywords, options]. Junk is left to the workers."""
+    for message in messages:
+        with suppress(ValueError, KeyError, IndexError, TypeError, UsageError):
+            arguments = json.loads(base64.b64decode(json.loads(message)["body"]))[0]
+            yield Job.parse(arguments[0])
+
+
+def _without_outcome(page: PageInFlight, name: str, held: Resources) -> list[int]:
+    ordinals = range(page.first, page.first + page.images)
+    ended = held.ledger.ended(name, ordinals)
+    return [ordinal for ordinal in ordinals if ordinal not in ended]
+
+
+def _put_back(submission: Submission, page: int, ordinals: set[int], held: Resources) -> None:
+    """Send images again: what was never started in jobs as usual, what was started one by one."""
+    images = [
+        image
+        for image in read_page(submission.name, page, held.store, held.settings).images
+        if image.ordinal in ordinals
+    ]
+    sent = held.ledger.note_sent(submission.name, ordinals)  # the jobs' own time: later ones would make them look lost
+    starts = held.ledger.starts(submission.name, ordinals)
+    for image in images:
+        if starts[image.ordinal]:
+            dispatch(submission, [image], sent, held)
+    dispatch(submission, [image for image in images if not starts[image.ordinal]], sent, held)

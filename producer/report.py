@@ -1,0 +1,76 @@
+"""The completion report: one line an image, as CSV and as JSON lines, in the state bucket."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+
+from producer.pages import read_page
+from producer.resources import Resources
+from producer.submission import load
+from worker import paths
+from worker.store import PART_BYTES, Location
+
+FIELDS = ("ordinal", "key", "outcome", "reason", "etag", "size")
+
+
+def write_report(name: str, held: Resources) -> list[str]:
+    """Write `report.csv` and `report.jsonl` beside the submission; gives back their s3:// URLs.
+
+    Memory stays flat: pages are read one after another and written in parts. An image without an outcome is `pending`.
+    Raises UsageError when there is no such submission.
+    """
+    load(name, held.store, held.settings)
+    bucket = held.settings.state_bucket
+    written = []
+    for suffix, line, head in (("csv", _csv, _csv(FIELDS)), ("jsonl", _json, b"")):
+        key = paths.report(name, suffix)
+        lines = (line(row) for row in rows(name, held))
+        held.store.put_parts(bucket, key, _parts(head, lines), "text/csv" if suffix == "csv" else "application/jsonl")
+        written.append(f"s3://{bucket}/{key}")
+    return written
+
+
+def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
+    """One row an image, in the order of the source: the values of `FIELDS`."""
+    bucket = held.settings.state_bucket
+    reasons = {
+        image.ordinal: image.reason
+        for image in map(paths.parse_quarantine, _keys(held, Location(bucket, paths.quarantines(name))))
+    }
+    finished = {page.number for page in map(paths.parse_outcome, _keys(held, Location(bucket, paths.outcomes(name))))}
+    pages = sum(1 for _ in held.store.list(Location(bucket, paths.pages(name))))
+    for number in range(pages):
+        images = read_page(name, number, held.store, held.settings).images
+        ordinals = [image.ordinal for image in images]
+        ended = set(ordinals) if number in finished else held.ledger.ended(name, ordinals)
+        for image in images:
+            reason = reasons.get(image.ordinal, "")
+            outcome = "quarantined" if reason else "done" if image.ordinal in ended else "pending"
+            yield image.ordinal, image.key, outcome, reason, image.etag.strip('"'), image.size
+
+
+def _keys(held: Resources, location: Location) -> Iterator[str]:
+    return (listed.key for listed in held.store.list(location))
+
+
+def _csv(row: Iterable[object]) -> bytes:
+    line = io.StringIO()
+    csv.writer(line).writerow(row)
+    return line.getvalue().encode()
+
+
+def _json(row: Iterable[object]) -> bytes:
+    return json.dumps(dict(zip(FIELDS, row, strict=True))).encode() + b"\n"
+
+
+def _parts(head: bytes, lines: Iterable[bytes]) -> Iterator[bytes]:
+    part = bytearray(head)
+    for line in lines:
+        part += line
+        if len(part) >= PART_BYTES:
+            yield bytes(part)
+            part.clear()
+    yield bytes(part)

@@ -1,0 +1,167 @@
+"""Where keys come from: a prefix, a manifest of one's own, an S3 Inventory.
+
+Each source gives keys in a fixed order, each with a cursor from which any control process can go on.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+from urllib.parse import unquote
+
+from producer.submission import Submission
+from worker.errors import UsageError
+from worker.store import Listed, Location, NotFoundError, Store
+
+MOST_KEY_BYTES = 1024
+
+
+class Entry(NamedTuple):
+    """A wanted key, and the cursor behind it."""
+
+    listed: Listed
+    cursor: str
+
+
+def entries(submission: Submission, store: Store, after: str = "") -> Iterator[Entry]:
+    """The wanted keys of a submission's source behind the cursor `after` (empty: from the beginning).
+
+    Raises UsageError for a manifest that is not there, or that cannot be read at some line.
+    """
+    source = Location.parse(submission.task.source).folder()
+    if submission.manifest is None:
+        found = _of_prefix(source, store, after)
+    else:
+        found = _of_manifest(Location.parse(submission.manifest), source.prefix, store, after)
+    return (entry for entry in found if submission.filters.want(entry.listed))
+
+
+def _of_prefix(source: Location, store: Store, after: str) -> Iterator[Entry]:
+    """Objects in a folder and below; the cursor is the key."""
+    for listed in store.list(source, after):
+        yield Entry(listed, listed.key)
+
+
+def _of_manifest(place: Location, below: str, store: Store, after: str) -> Iterator[Entry]:
+    """Keys of a manifest file; of an inventory, which is of a whole bucket, those that begin with `below`.
+
+    The cursor is the number of the file (an inventory has several) and of the line.
+    """
+    suffix = place.prefix.rpartition(".")[2].lower()
+    start_file, start_line = (int(part) for part in (after or "0:0").split(":"))
+    if suffix == "json":
+        files, parse = _inventory(place, below, store)
+    elif suffix in PARSERS:
+        files, parse = [place], PARSERS[suffix]
+    else:
+        raise UsageError(f"{place}: a manifest ends in .txt, .csv, .jsonl, or is an inventory's manifest.json")
+    for number, file in enumerate(files[start_file:], start_file):
+        first = start_line if number == start_file else 0
+        for line, listed in enumerate(_parsed(file, store, parse)):
+            if line >= first and listed is not None:
+                yield Entry(listed, f"{number}:{line + 1}")
+
+
+def _parsed(file: Location, store: Store, parse: Parser) -> Iterator[Listed | None]:
+    try:
+        stream: Any = store.open(file.bucket, file.prefix)
+    except NotFoundError as error:
+        raise UsageError(f"there is no manifest {file}") from error
+    if file.prefix.endswith(".gz"):
+        stream = gzip.GzipFile(fileobj=stream)
+    with io.TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
+        counted = _Counted(lines)
+        try:
+            yield from parse(counted)
+        except (ValueError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise UsageError(f"{file}: line {max(counted.number, 1)} cannot be read: {error}") from error
+
+
+class _Counted:
+    """Lines, and how many of them were read."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.number = 0
+
+    def __iter__(self) -> _Counted:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self.number += 1
+        return line
+
+
+Parser = Callable[[Iterable[str]], Iterator[Listed | None]]
+"""From lines to keys, one for each line or record; None for one that says nothing."""
+
+
+def _text(lines: Iterable[str]) -> Iterator[Listed | None]:
+    """One key a line."""
+    for line in lines:
+        key = line.rstrip("\r\n")
+        yield _listed({"key": key}) if key else None
+
+
+def _csv(lines: Iterable[str]) -> Iterator[Listed | None]:
+    """A header with `key`, and if known `etag` and `size`."""
+    for row in csv.DictReader(lines):
+        yield _listed(row)
+
+
+def _json_lines(lines: Iterable[str]) -> Iterator[Listed | None]:
+    """One object a line with `key`, and if known `etag` and `size`."""
+    for line in lines:
+        yield _listed(json.loads(line)) if line.strip() else None
+
+
+PARSERS: dict[str, Parser] = {"txt": _text, "csv": _csv, "jsonl": _json_lines, "ndjson": _json_lines}
+
+
+def _listed(row: Any) -> Listed:
+    """Raises ValueError for what is no key."""
+    if not isinstance(row, dict) or not isinstance(row.get("key"), str):
+        raise ValueError("it has no key")
+    key, size = row["key"], row.get("size")
+    etag = str(row.get("etag") or "").strip('"')
+    if not 0 < len(key.encode()) <= MOST_KEY_BYTES:
+        raise ValueError(f"a key has 1 to {MOST_KEY_BYTES} bytes")
+    if size is not None and not isinstance(size, (str, int)):
+        raise ValueError(f"{size!r} is no size")
+    bytes_of = int(size) if size not in (None, "") else None
+    if bytes_of is not None and bytes_of < 0:
+        raise ValueError(f"{size} is no size")
+    return Listed(key, f'"{etag}"' if etag else "", bytes_of)
+
+
+def _inventory(place: Location, below: str, store: Store) -> tuple[list[Location], Parser]:
+    """The data files of an S3 Inventory in CSV, and how their columns are read (keys there are URL-encoded)."""
+    try:
+        manifest = json.loads(store.get(place.bucket, place.prefix).data)
+        columns = [column.strip() for column in manifest["fileSchema"].split(",")]
+        bucket = manifest["destinationBucket"].rpartition(":")[2]
+        files = [Location(bucket, file["key"]) for file in manifest["files"]]
+        form, key = manifest["fileFormat"], columns.index("Key")
+    except NotFoundError as error:
+        raise UsageError(f"there is no manifest {place}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"{place} is no manifest of an S3 Inventory: {error}") from error
+    if form != "CSV":
+        raise UsageError(f"{place}: an inventory in {form} cannot be read, only in CSV")
+
+    def parse(lines: Iterable[str]) -> Iterator[Listed | None]:
+        for cells in csv.reader(lines):
+            row = dict(zip(columns, cells, strict=True))
+            if row.get("IsLatest", "true") == "false" or row.get("IsDeleteMarker", "false") == "true":
+                yield None
+                continue
+            found = _listed({"key": unquote(cells[key]), "etag": row.get("ETag"), "size": row.get("Size")})
+            yield found if found.key.startswith(below) else None  # an inventory is of a whole bucket
+
+    return files, parse
