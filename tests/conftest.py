@@ -19,6 +19,7 @@ import producer.submission  # noqa: F401
 import training.commands  # noqa: F401
 import worker.store
 from deploy.servers import Valkey
+from producer.resources import resources as resources_of_control
 from worker.ledger import Ledger
 from worker.settings import PREFIX, Settings
 from worker.settings import settings as settings_of_process
@@ -36,6 +37,7 @@ def no_settings(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr("worker.ledger.RETRIES", 0)  # a Redis that is away is waited for 10 s otherwise
     settings_of_process.cache_clear()
     yield
     settings_of_process.cache_clear()
@@ -97,6 +99,7 @@ def exported(aws, settings, monkeypatch):
     monkeypatch.setenv("PHOTOCHROM_S3_ATTEMPTS", "1")
     monkeypatch.setenv("PHOTOCHROM_CONCURRENCY", "1")
     settings_of_process.cache_clear()
+    resources_of_control.cache_clear()
     return settings
 
 

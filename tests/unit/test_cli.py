@@ -12,6 +12,9 @@ from typer.testing import CliRunner
 import deploy.cli
 import worker.local
 from producer.submission import submit
+from worker.errors import ImageFault
+from worker.job import Image as ListedImage
+from worker.outcomes import record_quarantined
 
 
 def photochrom(*arguments):
@@ -83,9 +86,39 @@ def test_watch_ends_with_the_submission_and_its_exit_code(ended):
     assert json.loads(done.stdout)["state"] == "done"
 
 
+def test_a_submission_can_be_cancelled_and_resumed(exported, aws, ledger):
+    submit("s3://archive/in", "s3://coloured/out", name="own", settings=exported)
+    assert photochrom("cancel", "own").exit_code == 0
+    assert json.loads(photochrom("status", "own", "--json").stdout)["state"] == "cancelled"
+    assert photochrom("resume", "own").exit_code == 0
+    assert json.loads(photochrom("status", "own", "--json").stdout)["state"] == "listing"
+
+
+def test_what_is_quarantined_is_listed_shown_and_tried_again(ended, exported, store, ledger):
+    fault, image = ImageFault("empty", "it is empty"), ListedImage(ordinal=3, key="in/3.jpg")
+    record_quarantined(ended, image, fault, store, ledger, exported)
+    listed = photochrom("quarantine", "list", ended)
+    assert listed.stdout.split() == ["3", "empty", "in/3.jpg"]
+    assert json.loads(photochrom("quarantine", "list", ended, "--json").stdout)["key"] == "in/3.jpg"
+    assert photochrom("quarantine", "list", ended, "--reason", "poison").stdout == ""
+    assert json.loads(photochrom("quarantine", "show", ended, "3").stdout)["message"] == "it is empty"
+    again = photochrom("redrive", ended, "--reason", "empty").stdout.strip()
+    assert again in ledger.active()
+
+
+def test_a_dry_run_reads_manifest_and_filters(exported, store):
+    store.put("archive", "keys.csv", b"key,size\nin/1.jpg,5\nin/2.jpg,500\nin/3.txt,5\n")
+    options = ("--manifest", "s3://archive/keys.csv", "--smallest", "10", "--dry-run", "--json")
+    done = photochrom("submit", "s3://archive/in", "--to", "s3://coloured/out", *options)
+    assert json.loads(done.stdout) == {"images": 1, "bytes": 500}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("cancel", "vienna"), "no submission 'vienna'"),
+        (("report", "vienna"), "no submission 'vienna'"),
+        (("submit", "s3://archive/in", "--to", "s3://coloured/out", "--priority", "soon"), "unknown priority"),
         (("submit", "archive/in", "--to", "s3://coloured/out"), "not s3://bucket/prefix"),
         (("submit", "s3://archive/in", "--to", "s3://archive/in/x"), "inside one another"),
         (("submit", "s3://archive/in", "--to", "s3://coloured/out", "--model", "rembrandt"), "rembrandt"),

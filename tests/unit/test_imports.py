@@ -20,7 +20,7 @@ HEAVY = {"torch", "torchvision", "numpy", "PIL", "safetensors", "skimage", "matp
 
 LIGHT = [
     *(f"worker.{name}" for name in ("settings", "errors", "store", "app", "job", "ledger", "outcomes", "allowed")),
-    *("worker.paths", "worker.commands", "worker.models.registry"),
+    *("worker.paths", "worker.keys", "worker.drain", "worker.commands", "worker.models.registry"),
     *(f"producer.{path.stem}" for path in sorted((ROOT / "producer").glob("*.py")) if path.stem != "__init__"),
 ]
 
@@ -77,7 +77,7 @@ def test_the_blocker_of_these_tests_blocks():
     assert "is not installed here" in python(WITHOUT_HEAVY + "import worker.engine").stderr
 
 
-@pytest.mark.parametrize("command", ["submit", "status", "control"])
+@pytest.mark.parametrize("command", ["submit", "status", "control", "cancel", "redrive", "report"])
 def test_commands_that_submit_and_control_explain_themselves_without_torch(command):
     code = f"sys.argv = ['photochrom', '{command}', '--help']\nimport deploy.cli\ndeploy.cli.main()"
     done = python(WITHOUT_HEAVY + code)

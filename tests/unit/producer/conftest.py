@@ -2,11 +2,13 @@
 
 import pytest
 
+import producer.pages
 from producer import control
-from producer.control import Resources
+from producer.resources import Resources
 from producer.submission import load, submit
+from worker import app as celery_app
 from worker import paths
-from worker.app import COLORIZE
+from worker.app import COLORIZE, connect
 from worker.job import Job
 
 
@@ -34,6 +36,7 @@ def submitted(settings, store):
 @pytest.fixture
 def held(settings, store, ledger, monkeypatch):
     held = Resources(settings, store, ledger)
+    producer.pages._listings.clear()
     monkeypatch.setattr(control, "resources", lambda: held)
     return held
 
@@ -43,12 +46,14 @@ def sent(held, monkeypatch):
     """Jobs in the order in which they were sent. Each page has to be in S3 before its jobs."""
     jobs = []
 
-    def send_task(name, args):
-        assert name == COLORIZE
+    def send_task(name, args, priority, argsrepr, countdown=None, producer=None):
+        assert (name, countdown) == (COLORIZE, None)
         job = Job.parse(args[0])
         cursor = held.ledger.cursor(job.submission)
         held.store.head(held.settings.state_bucket, paths.page(job.submission, int(cursor.get("pages", 0))))
+        assert (priority, argsrepr) == (job.task.priority, job.submission)
         jobs.append(job)
 
-    monkeypatch.setattr(control.app, "send_task", send_task)
+    connect(held.settings)
+    monkeypatch.setattr(celery_app.app, "send_task", send_task)
     return jobs

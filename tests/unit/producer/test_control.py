@@ -4,13 +4,15 @@ import json
 
 import pytest
 
-from producer import control
-from producer.control import advance, advance_all, enqueue_next_page, submit_task
+import producer.advance
+import producer.dispatch
+from producer.advance import advance, enqueue_next_page
+from producer.control import advance_all, inbox, reconcile_all, submit_task
 from producer.progress import progress
 from worker import paths
 from worker.errors import RetryableError
-from worker.ledger import Ledger
-from worker.store import NotFoundError
+from worker.ledger import KEPT_AFTER_END, Ledger
+from worker.store import Location, NotFoundError
 
 
 def with_settings(held, **changes):
@@ -19,6 +21,11 @@ def with_settings(held, **changes):
 
 def ordinals(jobs):
     return [image.ordinal for job in jobs for image in job.images]
+
+
+def unsent(jobs):
+    """The same jobs, whenever they were sent."""
+    return [job.model_copy(update={"sent": 0.0}) for job in jobs]
 
 
 def ended_record(held, name):
@@ -83,7 +90,7 @@ def test_a_control_process_killed_before_its_cursor_moved_sends_the_same_page_ag
     first = list(sent)
     store.put("archive", "in/000-new.jpg", b"12")
     enqueue_next_page(submission, held)
-    assert sent == first + first
+    assert unsent(sent) == unsent(first + first)
     now = progress(submission.name, held.settings)
     assert (now.total, now.listed) == (3, True)
 
@@ -92,7 +99,7 @@ def test_a_control_process_killed_between_page_and_jobs_sends_them_later(held, s
     fill(3)
     submission = submitted()
     with monkeypatch.context() as killed:
-        killed.setattr(control, "jobs_of", lambda *_: (_ for _ in ()).throw(RetryableError("killed")))
+        killed.setattr(producer.dispatch, "jobs_of", lambda *_: (_ for _ in ()).throw(RetryableError("killed")))
         with pytest.raises(RetryableError):
             enqueue_next_page(submission, held)
     assert sent == []
@@ -130,7 +137,7 @@ def test_a_submission_that_is_still_listed_does_not_end_when_what_was_sent_has_e
 def test_a_tick_that_has_no_time_left_to_list_does_not_end_a_submission(held, sent, fill, submitted, monkeypatch):
     fill(2)
     submission = submitted()
-    monkeypatch.setattr(control, "TICK_SECONDS", 0)
+    monkeypatch.setattr(producer.advance, "TICK_SECONDS", 0)
     advance(submission, held)
     assert sent == []
     assert held.ledger.active() == [submission.name]
@@ -165,10 +172,27 @@ def test_a_submission_that_lost_its_redis_is_sent_again_under_the_same_ordinals(
     held.ledger._redis.flushall()
     sent.clear()
     advance(submission, narrow)
-    assert sent == first
+    assert unsent(sent) == unsent(first)
 
 
 # ---- the tasks
+
+
+def test_what_a_manifest_names_outside_the_source_is_quarantined_and_the_rest_sent(held, sent, submitted, store):
+    store.put("archive", "keys.txt", b"in/1.jpg\nsecret/2.jpg\nin/3.jpg\n")
+    submission = submitted(manifest="s3://archive/keys.txt")
+    advance(submission, held)
+    assert ordinals(sent) == [0, 2]
+    assert held.ledger.counts(submission.name).reasons == {"outside-source": 1}
+
+
+def test_a_manifest_that_cannot_be_carried_out_does_not_hold_up_others(held, sent, fill, submitted, store):
+    fill(2)
+    store.put("archive", "keys.txt", b"in/" + b"x" * 2000 + b".jpg")
+    submitted(name="a-in-trouble", manifest="s3://archive/keys.txt")
+    submitted(name="b-good")
+    advance_all()
+    assert {job.submission for job in sent} == {"b-good"}
 
 
 def test_a_tick_advances_every_active_submission(held, sent, fill, submitted):
@@ -217,3 +241,44 @@ def test_a_refused_message_is_logged_and_does_not_come_back(held, caplog):
 
 def test_the_tasks_are_found_under_their_public_names():
     assert (submit_task.name, advance_all.name) == ("photochrom.submit", "photochrom.advance")
+    assert (reconcile_all.name, inbox.name) == ("photochrom.reconcile", "photochrom.inbox")
+
+
+def test_no_key_of_an_ended_submission_stays_in_redis_for_ever(held, sent, fill, submitted):
+    fill(4)
+    submission, few = submitted(), with_settings(held, page_images=2)
+    advance_all()
+    advance(submission, few)
+    start = held.ledger.start(submission.name, 0)
+    held.ledger.give_back(submission.name, 0, start)
+    held.ledger.note_sent(submission.name, [1, 2])
+    held.ledger.swap_suspects(submission.name, [1])
+    finish(held, submission.name, done=[0, 1, 2], bad=[3])
+    advance(submission, few)
+    assert held.ledger.active() == []
+    held.ledger.note_sent(submission.name, [1, 2])
+    held.ledger.start(submission.name, 1)
+    finish(held, submission.name, done=[3], bad=[2])
+    lives = {key: held.ledger._redis.ttl(key) for key in held.ledger._redis.keys("photochrom:submission:*")}
+    assert lives
+    assert {key: life for key, life in lives.items() if not 0 < life <= KEPT_AFTER_END} == {}
+
+
+def test_a_page_is_closed_in_s3_when_all_its_images_have_ended(held, sent, fill, submitted):
+    fill(5)
+    submission, few = submitted(), with_settings(held, page_images=2)
+    advance(submission, few)
+    finish(held, submission.name, done=[0, 2, 3], bad=[4])
+    advance(submission, few)
+    outcomes = [item.key for item in held.store.list(Location("photochrom-state", paths.outcomes(submission.name)))]
+    assert [paths.parse_outcome(key) for key in outcomes] == [(1, 2, 2), (2, 4, 1)]
+    assert [page.number for page in held.ledger.pages(submission.name)] == [0]
+
+
+def test_the_reconciler_leaves_a_submission_to_whoever_holds_its_lock(held, sent, fill, submitted, monkeypatch):
+    looked = []
+    monkeypatch.setattr("producer.control.reconcile", lambda submission, _: looked.append(submission.name))
+    mine, theirs = submitted(name="mine"), submitted(name="theirs")
+    with Ledger(held.settings).lock(f"advance:{theirs.name}"):
+        reconcile_all()
+    assert looked == [mine.name]

@@ -4,15 +4,15 @@ import json
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from producer.pages import Page, jobs_of, next_page, photographs
+import producer.pages
+from producer.pages import Page, jobs_of, next_page
+from producer.sources import entries
 from producer.submission import Submission
 from worker import paths
 from worker.job import Image, Task
 from worker.settings import MEBIBYTE, Settings
-from worker.store import Location
 
 
 def submission(**task):
@@ -22,6 +22,7 @@ def submission(**task):
 
 @pytest.fixture
 def small(settings):
+    producer.pages._listings.clear()
     return settings.model_copy(update={"page_images": 3})
 
 
@@ -32,7 +33,7 @@ def test_only_names_of_photographs_in_the_folder_are_listed(store):
         store.put("archive", "in/" + name, b"12")
     store.put("archive", "in-colour/12.jpg", b"12")
     store.put("archive", "13.jpg", b"12")
-    found = list(photographs(store, Location("archive", "in")))
+    found = [entry.listed for entry in entries(submission(), store)]
     assert sorted(item.key for item in found) == sorted("in/" + name for name in names)
     assert {item.size for item in found} == {2}
 
@@ -42,7 +43,7 @@ def test_ordinals_are_consecutive_across_pages_and_no_image_is_left_out(store, f
     pages, after, total = [], "", 0
     while not pages or not pages[-1].last:
         pages.append(next_page(submission(), len(pages), total, after, store, small))
-        after, total = pages[-1].images[-1].key, total + len(pages[-1].images)
+        after, total = pages[-1].after, total + len(pages[-1].images)
     images = [image for page in pages for image in page.images]
     assert [image.ordinal for image in images] == list(range(7))
     assert [image.key for image in images] == [f"in/{number:03d}.jpg" for number in range(7)]
@@ -76,20 +77,19 @@ def test_a_page_that_was_written_before_is_read_and_not_replaced(store, fill, sm
     assert store.get("photochrom-state", paths.page("s", 0)) == written
 
 
-sizes = st.lists(st.integers(0, 40 * MEBIBYTE) | st.integers(0, 3 * MEBIBYTE) | st.just(100 * MEBIBYTE), max_size=80)
+sizes = st.lists(st.integers(0, 40 * MEBIBYTE) | st.integers(0, 3 * MEBIBYTE) | st.just(100 * MEBIBYTE), max_size=150)
 
 
 @given(sizes=sizes, most=st.sampled_from([1, 5, 32]))
-@examples(max_examples=50)
 def test_every_image_is_in_exactly_one_job_in_order_and_no_job_is_too_large(sizes, most):
     images = [Image(ordinal=n, key=f"in/{n}.jpg", etag="e", size=size) for n, size in enumerate(sizes)]
     settings = Settings(job_images=most)
-    jobs = list(jobs_of(submission(), images, settings))
+    jobs = list(jobs_of(submission(), images, 1.5, settings))
     assert [image for job in jobs for image in job.images] == images
     for job in jobs:
         assert 1 <= len(job.images) <= most
         assert len(job.images) == 1 or sum(image.size for image in job.images) <= 64 * MEBIBYTE
-        assert (job.submission, job.task) == ("s", submission().task)
+        assert (job.submission, job.task, job.sent) == ("s", submission().task, 1.5)
 
 
 def images_of(*sizes):
@@ -97,16 +97,16 @@ def images_of(*sizes):
 
 
 def test_a_full_page_is_cut_into_as_few_jobs_as_their_limits_allow():
-    counts = [len(job.images) for job in jobs_of(submission(), images_of(*[0] * 3000), Settings())]
+    counts = [len(job.images) for job in jobs_of(submission(), images_of(*[0] * 3000), 0.0, Settings())]
     assert counts[0] == 32
     assert set(counts[:-1]) == {32}
 
 
 def test_jobs_stop_at_64_mebibytes_and_a_larger_image_goes_alone(monkeypatch):
     monkeypatch.setattr("producer.pages.JOBS_A_PAGE", 1)
-    jobs = jobs_of(submission(), images_of(30, 34, 1, 100, 1, 64), Settings())
+    jobs = jobs_of(submission(), images_of(30, 34, 1, 100, 1, 64), 0.0, Settings())
     assert [[image.size // MEBIBYTE for image in job.images] for job in jobs] == [[30, 34], [1], [100], [1], [64]]
 
 
 def test_no_images_make_no_job():
-    assert list(jobs_of(submission(), [], Settings())) == []
+    assert list(jobs_of(submission(), [], 0.0, Settings())) == []

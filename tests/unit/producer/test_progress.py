@@ -24,6 +24,7 @@ def at(**changes):
         (at(), "running: 0 of 1,000 done, 0.0 images/s"),
         (at(done=1000), "done: 1,000 of 1,000 done"),
         (at(done=998, quarantined=2), "done: 998 of 1,000 done, 2 quarantined"),
+        (at(done=3, cancelled=True), "cancelled: 3 of 1,000 done"),
         (at(total=0), "done: 0 of 0 done"),
     ],
 )
@@ -64,6 +65,7 @@ def test_quarantined_gives_the_records_in_the_order_of_the_source(settings, stor
         record_quarantined("s", image, ImageFault(reason, f"it is {reason}"), store, ledger, settings)
     image = Image(ordinal=1, key="in/1.jpg", etag="e", size=1)
     record_quarantined("another", image, ImageFault("empty", "it is empty"), store, ledger, settings)
+    assert [one.ordinal for one in quarantined("s", settings, "empty")] == [10]
     found = quarantined("s", settings)
     assert [(one.ordinal, one.key, one.reason, one.message) for one in found] == [
         (9, "in/9.jpg", "damaged", "it is damaged"),

@@ -1,11 +1,12 @@
 """Asking for photographs to be coloured: what is written, what is refused, and asking twice."""
 
 import json
+import time
 
 import pytest
 
 import producer.submission
-from producer.submission import load, plan, submit
+from producer.submission import load, parse_request, plan, submit
 from worker import paths
 from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
 from worker.ledger import Ledger
@@ -24,11 +25,15 @@ def test_a_submission_is_one_record_and_lies_before_the_control_process(settings
     name = ask(settings, format="tiff")
     assert keys(aws) == [paths.submission(name)]
     assert ledger.active() == [name]
-    assert load(name, store, settings).task.model_dump() == {
+    task = load(name, store, settings).task.model_dump()
+    assert abs(task.pop("epoch") / 1000 - time.time()) < 60
+    assert task == {
         "source": "s3://archive/in",
         "destination": "s3://coloured/out",
         "model": "champion",
         "format": "tiff",
+        "on_change": "quarantine",
+        "priority": 6,
     }
 
 
@@ -48,7 +53,18 @@ def test_asking_twice_under_a_name_of_ones_own_is_asking_once(settings, store, l
     assert ledger.active() == ["vienna-1901"]
 
 
-@pytest.mark.parametrize("other", [{"format": "png"}, {"destination": "s3://coloured/b"}, {"model": "vgg16-yuv"}])
+OTHERS = [
+    {"format": "png"},
+    {"destination": "s3://coloured/b"},
+    {"model": "vgg16-yuv"},
+    {"manifest": "s3://archive/keys.txt"},
+    {"filters": {"glob": "*1*"}},
+    {"on_change": "take"},
+    {"priority": 3},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS)
 def test_the_same_name_for_something_else_is_refused(settings, store, other):
     ask(settings, name="vienna-1901")
     before = store.get("photochrom-state", paths.submission("vienna-1901"))
@@ -86,6 +102,10 @@ REFUSED = {
     "source as destination": ({"destination": "s3://archive/in/"}, UsageError, "inside one another"),
     "a name with a slash": ({"name": "../state"}, UsageError, "pattern"),
     "a name with a space": ({"name": "vienna 1901"}, UsageError, "pattern"),
+    "an unknown option": ({"colour": "red"}, UsageError, "colour"),
+    "an unknown priority": ({"priority": 5}, UsageError, "priority"),
+    "an unknown filter": ({"filters": {"colour": "red"}}, UsageError, "filters.colour"),
+    "the inbox's own name": ({"name": "inbox"}, UsageError, "no name for a submission"),
     "a long name": ({"name": "x" * 101}, UsageError, "pattern"),
 }
 
@@ -105,7 +125,7 @@ def test_what_cannot_be_done_is_told_in_one_line_and_nothing_is_written(settings
 
 
 def test_a_plan_writes_nothing(settings, ledger, aws):
-    task = plan("s3://archive/in", "s3://coloured/out", model="champion", format=None, settings=settings)
+    task = plan(parse_request({"source": "s3://archive/in", "destination": "s3://coloured/out"}), settings)
     assert task.source == "s3://archive/in"
     assert (keys(aws), ledger.active()) == ([], [])
 
@@ -124,7 +144,7 @@ def test_a_malformed_record_is_told_in_one_line(settings, store, record):
 
 
 def test_a_record_of_a_later_version_with_more_in_it_is_not_half_understood(settings, store, submitted):
-    record = json.loads(submitted(name="s").model_dump_json()) | {"priority": 3}
+    record = json.loads(submitted(name="s").model_dump_json()) | {"deadline": 3}
     store.put("photochrom-state", paths.submission("later"), json.dumps(record).encode())
     with pytest.raises(WorkerFault, match="malformed"):
         load("later", store, settings)

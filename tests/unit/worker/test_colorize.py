@@ -1,28 +1,34 @@
 """The story of one photograph: what is fetched, joined and stored, and what is never written over."""
 
+import dataclasses
+import hashlib
 import io
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from worker.colorize import Coloured, colorize, colorize_bytes, fetch, put_result, source_name
-from worker.errors import ImageFault, RetryableError, WorkerFault
+from worker.colorize import Coloured, colorize, colorize_bytes, fetch, put_result
+from worker.errors import ImageFault, OutOfMemoryFault, RetryableError
 from worker.job import Job
 from worker.photo.orientation import upright
+from worker.provenance import Provenance
 from worker.store import ConflictError, Location, NotFoundError
 from worker.version import VERSION
 
 PLACE = Location("coloured", "out/1.png")
-OURS, THEIRS = {"source": "ours", "source-etag": "1"}, {"source": "theirs", "source-etag": "1"}
+OURS = Provenance("ours", "1", 10, "stand-in", "5" * 64, "{}", "000000000000002.000000000")
+EARLIER = dataclasses.replace(OURS, model_sha256="4" * 64, order="000000000000001.000000000")
+LATER = dataclasses.replace(OURS, model_sha256="6" * 64, order="000000000000003.000000000")
+THEIRS = dataclasses.replace(OURS, source="theirs").metadata()
 
 
-def job(key="in/1.png", size=10, **task):
+def job(key="in/1.png", size=10, etag="", **task):
     return Job.parse(
         {
             "submission": "s",
             "task": {"source": "s3://archive/in", "destination": "s3://coloured/out", "model": "champion", **task},
-            "images": [{"ordinal": 0, "key": key, "etag": '"e"', "size": size}],
+            "images": [{"ordinal": 0, "key": key, "etag": etag, "size": size}],
         }
     )
 
@@ -102,46 +108,54 @@ def test_being_out_of_memory_is_the_workers_fault_and_not_the_images(photograph,
         raise MemoryError
 
     engine.predict = predict
-    with pytest.raises(WorkerFault, match="memory"):
+    with pytest.raises(OutOfMemoryFault, match="memory"):
         colorize_bytes(photograph(1), engine, settings)
 
 
 # ---- fetch
 
 
-def test_fetch_gives_the_bytes(store, settings):
+def fetched(one, store, settings, engine):
+    return fetch(one.images[0], one, engine, store, settings)
+
+
+def test_fetch_gives_the_bytes(store, settings, engine):
     store.put("archive", "in/1.png", b"bytes")
-    assert fetch(store, job().images[0], job(), settings).data == b"bytes"
+    assert fetched(job(), store, settings, engine).stored.data == b"bytes"
 
 
-def test_what_was_listed_and_has_gone_has_vanished(store, settings):
-    assert fault(fetch, store, job().images[0], job(), settings) == "vanished"
+def test_what_was_listed_and_has_gone_has_vanished(store, settings, engine):
+    assert fault(fetched, job(), store, settings, engine) == "vanished"
 
 
-def test_what_was_listed_as_too_large_is_not_even_asked_for(settings):
+def test_what_was_listed_as_too_large_is_not_even_asked_for(store, settings, engine, monkeypatch):
     large = job(size=settings.max_bytes + 1)
-    assert fault(fetch, None, large.images[0], large, settings) == "too-large"
+    monkeypatch.setattr(store, "get", lambda *_, **__: pytest.fail("it was asked for"))
+    assert fault(fetched, large, store, settings, engine) == "too-large"
 
 
-def test_what_has_grown_too_large_since_is_told_as_well(store, settings):
+def test_what_has_grown_too_large_since_is_told_as_well(store, settings, engine):
     store.put("archive", "in/1.png", b"bytes")
-    assert fault(fetch, store, job().images[0], job(), settings.model_copy(update={"max_bytes": 4})) == "too-large"
+    assert fault(fetched, job(size=3), store, settings.model_copy(update={"max_bytes": 4}), engine) == "too-large"
 
 
 # ---- the whole
 
 
 def test_a_result_says_what_made_it_and_where_it_comes_from(store, settings, engine, photograph, aws):
-    one, data = job(), photograph(1)
+    one, data = job(epoch=1234, format="png"), photograph(1)
     etag = store.put("archive", "in/1.png", data)
-    colorize(one.images[0], one, store.get("archive", "in/1.png"), engine, store, settings)
+    colorize(one.images[0], one, fetched(one, store, settings, engine), engine, store, settings)
     result = store.get("coloured", "out/1.png")
     assert result.metadata == {
         "photochrom": VERSION,
         "model": "stand-in",
         "model-sha256": "5" * 64,
-        "source": source_name(one.images[0], one),
+        "source": hashlib.sha256(b"archive/in/1.png").hexdigest(),
         "source-etag": etag.strip('"'),
+        "source-size": str(len(data)),
+        "options": '{"format":"png","jpeg_quality":95}',
+        "order": "000000000001234.000000000",
     }
     assert aws.head_object(Bucket="coloured", Key="out/1.png")["ContentType"] == "image/png"
     np.testing.assert_array_equal(*lumas(data, result.data))
@@ -150,7 +164,7 @@ def test_a_result_says_what_made_it_and_where_it_comes_from(store, settings, eng
 def test_provenance_is_ascii_and_short_whatever_the_key(store, settings, engine, photograph):
     one = job("in/" + "ö" * 500 + ".png")
     source = store.put("archive", one.images[0].key, photograph(1))
-    colorize(one.images[0], one, store.get("archive", one.images[0].key), engine, store, settings)
+    colorize(one.images[0], one, fetched(one, store, settings, engine), engine, store, settings)
     metadata = store.head(*one.task.output(one.images[0].key)).metadata
     assert metadata["source-etag"] == source.strip('"')
     text = "".join([*metadata, *metadata.values()])
@@ -158,16 +172,10 @@ def test_provenance_is_ascii_and_short_whatever_the_key(store, settings, engine,
     assert len(text) < 2000
 
 
-def test_sources_of_the_same_key_in_different_buckets_are_told_apart():
-    one, other = job(), job(source="s3://another/in")
-    assert source_name(one.images[0], one) != source_name(other.images[0], other)
-
-
 def test_a_result_whose_key_s3_would_not_take_is_this_images_fault(store, settings, engine, photograph):
     one = job("in/" + "x" * 1000 + ".png", destination="s3://coloured/a-longer-name-than-in-the-source")
     store.put("archive", one.images[0].key, photograph(1))
-    source = store.get("archive", one.images[0].key)
-    assert fault(colorize, one.images[0], one, source, engine, store, settings) == "name-too-long"
+    assert fault(fetched, one, store, settings, engine) == "name-too-long"
     assert engine.seen == []
 
 
@@ -182,10 +190,19 @@ def there(store):
     return store.get(*PLACE).data
 
 
-def test_a_result_of_the_same_source_is_replaced(store):
-    put(store, b"old")
+def test_an_earlier_result_of_the_same_source_is_replaced(store):
+    put(store, b"old", EARLIER)
     put(store, b"new")
     assert there(store) == b"new"
+
+
+def test_the_same_result_and_a_later_one_are_left_as_they_are(store):
+    put(store, b"old")
+    put(store, b"new")
+    assert there(store) == b"old"
+    put(store, b"later", LATER)
+    put(store, b"new")
+    assert there(store) == b"later"
 
 
 @pytest.mark.parametrize("metadata", [THEIRS, {}, None])
@@ -217,20 +234,21 @@ def test_somebody_elses_object_that_came_since_we_looked_is_not_replaced(store, 
 
 
 def test_somebody_elses_object_that_took_the_place_of_ours_is_not_replaced(store, monkeypatch):
-    put(store, b"old")
+    put(store, b"old", EARLIER)
     after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"precious", metadata=THEIRS))
     assert fault(put, store) == "destination-taken"
     assert there(store) == b"precious"
 
 
-def test_our_own_twin_that_was_faster_is_replaced(store, monkeypatch):
-    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"twin", metadata=OURS))
+@pytest.mark.parametrize(("work", "left"), [(EARLIER, b"new"), (OURS, b"faster"), (LATER, b"faster")])
+def test_whoever_was_faster_is_replaced_only_by_later_work(store, monkeypatch, work, left):
+    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"faster", metadata=work.metadata()))
     put(store)
-    assert there(store) == b"new"
+    assert there(store) == left
 
 
 def test_a_result_that_was_taken_away_since_we_looked_is_written_again(store, monkeypatch, aws):
-    put(store, b"old")
+    put(store, b"old", EARLIER)
     after_the_look(store, monkeypatch, lambda: aws.delete_object(Bucket=PLACE.bucket, Key=PLACE.prefix))
     put(store)
     assert there(store) == b"new"

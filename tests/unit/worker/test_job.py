@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import UsageError
+from worker.errors import ImageFault, UsageError
 from worker.job import SUFFIXES, Image, Job, Task, output_name
 from worker.store import Location
 
@@ -17,7 +17,8 @@ def task(source="s3://archive/in", destination="s3://coloured/out", **more):
 
 def message(count=1, **changes):
     images = [{"ordinal": n, "key": f"in/{n}.jpg", "etag": '"e"', "size": 10} for n in range(count)]
-    return {"submission": "2026-first", "task": task().model_dump(mode="json"), "images": images, **changes}
+    more = {"sent": 1.5, "attempt": 0, **changes}
+    return {"submission": "2026-first", "task": task().model_dump(mode="json"), "images": images, **more}
 
 
 def refused(message):
@@ -45,9 +46,10 @@ def test_a_job_goes_through_json_unchanged():
 
 def test_a_job_with_some_of_its_images_is_the_same_job_otherwise():
     job = Job.parse(message(3))
-    fewer = job.only([job.images[2]])
+    fewer = job.only([job.images[2]], sent=2.5, attempt=3)
     assert fewer.images == (job.images[2],)
     assert (fewer.submission, fewer.task) == (job.submission, job.task)
+    assert (fewer.sent, fewer.attempt) == (2.5, 3)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,9 @@ def test_a_job_with_some_of_its_images_is_the_same_job_otherwise():
         message(images=[{**message()["images"][0], "size": -1}]),
         message(images=[{**message()["images"][0], "key": ""}]),
         message(submission="../elsewhere"),
+        message(attempt=-1),
+        message(task={**task().model_dump(), "priority": 5}),
+        message(task={**task().model_dump(), "on_change": "ignore"}),
         message(submission=""),
         message(submission="a" * 101),
         message(task={**task().model_dump(), "format": "gif"}),
@@ -115,8 +120,9 @@ def test_a_whole_bucket_may_be_source_and_another_one_destination():
 
 @pytest.mark.parametrize("key", ["other/1.jpg", "in-colour/1.jpg", "in", "i"])
 def test_a_key_outside_the_source_has_no_result(key):
-    with pytest.raises(UsageError, match="not below"):
+    with pytest.raises(ImageFault, match="not below") as told:
         task().output(key)
+    assert told.value.reason == "outside-source"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from worker.errors import RetryableError
-from worker.ledger import KEPT_AFTER_END, LOCK_SECONDS, Counts, Ledger
+from worker.ledger import KEPT_AFTER_END, LOCK_SECONDS, Counts, Ledger, PageInFlight, Standing
 from worker.settings import Settings
 
 
@@ -115,12 +115,14 @@ def test_everything_of_a_retired_submission_passes_away_and_nothing_of_another(l
         ledger.record_done(name, 0)
         ledger.record_quarantined(name, 1, "empty")
         ledger.move_cursor(name, pages=1)
+        ledger.cancel(name)
     ledger.retire("old")
     lives = {key: ledger._redis.ttl(key) for key in ledger._redis.keys("photochrom:submission:*")}
-    assert len(lives) == 8
+    assert len(lives) == 10
     for key, life in lives.items():
         assert (0 < life <= KEPT_AFTER_END) if ":old:" in key else (life == -1), key
     assert ledger.counts("old") == Counts(1, 1, {"empty": 1})
+    assert ledger.is_cancelled("old")
 
 
 def test_the_cursor_keeps_what_was_last_written(ledger):
@@ -210,3 +212,118 @@ def test_a_full_redis_may_pass(ledger):
     finally:
         ledger._redis.config_set("maxmemory", 0)
     assert ledger.counts("s") == Counts(0, 0, {})
+
+
+# ---- starts
+
+
+def test_starts_count_until_there_is_an_outcome(ledger):
+    assert [ledger.start("s", 4).number for _ in range(3)] == [1, 2, 3]
+    assert ledger.starts("s", [4, 5]) == {4: 3, 5: 0}
+    ledger.record_done("s", 4)
+    assert ledger.starts("s", [4]) == {4: 0}
+    assert ledger.start("s", 4).standing is Standing.ENDED
+    assert ledger.starts("s", [4]) == {4: 0}
+
+
+def test_a_start_that_is_given_back_does_not_count(ledger):
+    first, second = ledger.start("s", 4), ledger.start("s", 4)
+    ledger.give_back("s", 4, second)
+    ledger.give_back("s", 4, second)
+    assert ledger.starts("s", [4]) == {4: 1}
+    ledger.give_back("s", 4, first)
+    assert ledger.starts("s", [4]) == {4: 0}
+
+
+def test_a_start_that_is_sent_again_after_a_lost_answer_is_the_same_start(ledger, monkeypatch):
+    monkeypatch.setattr("worker.ledger.secrets.token_hex", lambda _: "00aa00aa00aa")
+    assert [ledger.start("s", 4).number, ledger.start("s", 4).number] == [1, 1]
+
+
+def test_nothing_of_a_cancelled_submission_starts_until_it_is_revived(ledger):
+    ledger.cancel("s")
+    assert ledger.start("s", 4).standing is Standing.CANCELLED
+    assert ledger.start("another", 4).standing is Standing.STARTED
+    ledger.revive("s")
+    assert (ledger.start("s", 4).standing, ledger.is_cancelled("s")) == (Standing.STARTED, False)
+    assert ledger.active() == ["s"]
+
+
+# ---- pages
+
+
+def test_pages_come_in_order_with_how_many_of_their_images_have_ended(ledger):
+    pages = [PageInFlight(number, 10 * number, 10, 1.25 + number) for number in (10, 2, 9)]
+    for page in pages:
+        ledger.add_page("s", page)
+    assert ledger.pages("s") == sorted(pages)
+    for ordinal in (19, 20, 29, 30):
+        ledger.record_done("s", ordinal)
+    ledger.record_quarantined("s", 25, "empty")
+    assert ledger.ended_in("s", ledger.pages("s")) == [3, 0, 0]
+    ledger.remove_page("s", 9)
+    assert [page.number for page in ledger.pages("s")] == [2, 10]
+
+
+def test_suspects_are_those_of_the_last_look(ledger):
+    assert ledger.swap_suspects("s", [1, 2]) == set()
+    assert ledger.swap_suspects("s", [2, 3]) == {1, 2}
+    assert ledger.swap_suspects("s", []) == {2, 3}
+    assert ledger.swap_suspects("s", []) == set()
+
+
+def test_when_an_image_was_sent_again_is_known_until_it_has_ended(ledger):
+    now = ledger.note_sent("s", [1, 2])
+    assert ledger.sent("s") == {1: now, 2: now}
+    ledger.record_done("s", 1)
+    assert ledger.sent("s") == {2: now}
+
+
+# ---- what comes after the end
+
+
+def late(ledger, name):
+    """A redelivery of everything there is."""
+    start = ledger.start(name, 5)
+    ledger.note_sent(name, [5, 6])
+    ledger.give_back(name, 5, start)
+    ledger.start(name, 6)
+    ledger.record_done(name, 7)
+    ledger.record_quarantined(name, 8, "empty")
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_what_comes_late_leaves_no_key_for_ever(ledger, cancelled, known):
+    if known:
+        ledger.activate("s")
+        ledger.record_done("s", 0)
+        ledger.move_cursor("s", pages=1)
+        ledger.add_page("s", PageInFlight(0, 0, 1, 0.0))
+        ledger.swap_suspects("s", [1])
+        if cancelled:
+            ledger.cancel("s")
+    ledger.retire("s")
+    late(ledger, "s")
+    if cancelled and known:
+        ledger.cancel("s")
+    found = ledger._redis.keys("photochrom:submission:*")
+    assert found
+    assert {key: ledger._redis.ttl(key) for key in found if not 0 < ledger._redis.ttl(key) <= KEPT_AFTER_END} == {}
+
+
+def test_what_comes_while_a_submission_runs_stays(ledger):
+    late(ledger, "s")  # into a Redis that has just been lost
+    ledger.activate("s")
+    late(ledger, "s")
+    assert {ledger._redis.ttl(key) for key in ledger._redis.keys("photochrom:submission:*")} == {-1}
+
+
+def test_merging_keeps_both_and_what_is_done_and_quarantined_is_quarantined(ledger):
+    ledger.record_done("s", 0)
+    ledger.record_done("s", 1)
+    ledger.record_quarantined("s", 2, "empty")
+    ledger.merge_bitmaps("s", bytes([0b00011000]), bytes([0b01100100]), {"empty": 2, "damaged": 1})
+    assert ledger.counts("s") == Counts(3, 3, {"empty": 2, "damaged": 1})
+    assert ledger.ended("s", range(8)) == {0, 1, 2, 3, 4, 5}
+    assert [ledger._redis.getbit("photochrom:submission:s:done", n) for n in range(6)] == [1, 0, 0, 1, 1, 0]

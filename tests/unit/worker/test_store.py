@@ -5,9 +5,10 @@ import threading
 from contextlib import contextmanager
 
 import pytest
-from botocore.exceptions import NoCredentialsError
+from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
 
+import worker.store
 from worker.errors import ImageFault, RetryableError, UsageError, WorkerFault
 from worker.settings import Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
@@ -289,3 +290,106 @@ def test_an_object_at_the_limit_is_downloaded(store):
     store.put("archive", "a", b"12345")
     assert store.get("archive", "a", most=5).data == b"12345"
     assert store.get("archive", "a", most=4).data == b""
+
+
+# ---- large objects, in parts
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    monkeypatch.setattr(worker.store, "PART_BYTES", 5 * 2**20)
+
+
+LARGE = bytes(range(256)) * (12 * 2**12)
+
+
+def uploads(aws):
+    return aws.list_multipart_uploads(Bucket="archive").get("Uploads", [])
+
+
+def test_a_large_object_is_written_in_parts_with_all_it_has(store, aws, small_parts):
+    etag = store.put("archive", "a", LARGE, content_type="image/tiff", metadata={"model": "m"})
+    stored = store.get("archive", "a")
+    assert (stored.data == LARGE, stored.etag, stored.metadata) == (True, etag, {"model": "m"})
+    assert etag.endswith('-3"')
+    assert aws.head_object(Bucket="archive", Key="a")["ContentType"] == "image/tiff"
+    assert uploads(aws) == []
+
+
+def lost_race(store, aws, monkeypatch, call):
+    """The server finds the condition not met when all parts are there."""
+
+    def complete(**options):
+        asked.append({name: options[name] for name in ("IfMatch", "IfNoneMatch") if name in options})
+        answer = {"Error": {"Code": "PreconditionFailed"}, "ResponseMetadata": {"HTTPStatusCode": 412}}
+        raise ClientError(answer, "CompleteMultipartUpload")
+
+    asked = []
+    monkeypatch.setattr(store._client, "complete_multipart_upload", complete)
+    with pytest.raises(ConflictError):
+        call()
+    assert uploads(aws) == []
+    return asked
+
+
+def test_the_conditions_hold_for_parts_too_and_what_lost_leaves_nothing(store, aws, small_parts, monkeypatch):
+    asked = lost_race(store, aws, monkeypatch, lambda: store.put("archive", "a", LARGE, if_absent=True))
+    assert asked == [{"IfNoneMatch": "*"}]
+    asked = lost_race(store, aws, monkeypatch, lambda: store.put("archive", "a", LARGE, if_match='"e"'))
+    assert asked == [{"IfMatch": '"e"'}]
+    with pytest.raises(NotFoundError):
+        store.head("archive", "a")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_upload_that_is_cut_off_leaves_nothing(store, aws, error):
+    def parts():
+        yield bytes(5 * 2**20)
+        assert len(uploads(aws)) == 1
+        raise error
+
+    with pytest.raises(error):
+        store.put_parts("archive", "a", parts())
+    assert uploads(aws) == []
+    with pytest.raises(NotFoundError):
+        store.head("archive", "a")
+
+
+def test_what_went_wrong_first_is_told_even_if_cleaning_up_fails_too(store, aws, small_parts, monkeypatch):
+    denied = ClientError({"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "Abort")
+    monkeypatch.setattr(store._client, "abort_multipart_upload", _raising(denied))
+    busy = ClientError({"Error": {"Code": "SlowDown"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "UploadPart")
+    monkeypatch.setattr(store._client, "upload_part", _raising(busy))
+    with pytest.raises(RetryableError, match="SlowDown"):
+        store.put("archive", "a", LARGE)
+
+
+def test_an_upload_that_the_server_does_not_know_any_more_may_pass(store):
+    """Completed, and the answer was lost: the second try finds no upload."""
+    with Stubber(store._client) as stub:
+        stub.add_client_error("put_object", service_error_code="NoSuchUpload", http_status_code=404)
+        with pytest.raises(RetryableError):
+            store.put("archive", "a", b"")
+
+
+# ---- streams and folders
+
+
+def test_an_object_can_be_read_as_a_stream(store):
+    store.put("archive", "a", b"one\ntwo\n")
+    with store.open("archive", "a") as stream:
+        assert list(stream) == [b"one\n", b"two\n"]
+    with pytest.raises(NotFoundError):
+        store.open("archive", "none")
+
+
+def test_a_stream_that_breaks_in_the_middle_may_pass(no_settings):
+    answer = head_of(1000) + b"only this"
+    with server(lambda connection: connection.sendall(answer)) as url, pytest.raises(RetryableError):
+        store_at(url).open("archive", "a").read()
+
+
+def test_folders_are_those_directly_inside(store):
+    for key in ("s/one/a.json", "s/one/deep/b.json", "s/two/c.json", "s/file.json", "other/three/d"):
+        store.put("archive", key, b"")
+    assert list(store.folders(Location("archive", "s"))) == ["one", "two"]

@@ -1,317 +1,120 @@
-"""A job's images end one after another, each with exactly one outcome, and what cannot be finished comes back."""
+"""The task: what is left of a job comes back, and a worker that cannot work takes no more."""
 
-import io
 import json
 
-import numpy as np
 import pytest
 from celery.exceptions import Reject
-from PIL import Image as Picture
 
 import worker.tasks
-from worker import paths
+from worker import drain
 from worker.errors import CheckpointError, RetryableError, WorkerFault
 from worker.job import Job
 from worker.ledger import Counts
-from worker.store import NotFoundError
-from worker.tasks import MOST_RETRY_SECONDS, RETRY_SECONDS, Resources, colorize_job, run_job
-
-
-@pytest.fixture
-def held(settings, store, ledger, engine, monkeypatch):
-    held = Resources(settings, store, ledger)
-    monkeypatch.setattr(worker.tasks, "engine_for", lambda model: engine)
-    monkeypatch.setattr(worker.tasks, "resources", lambda: held)
-    return held
-
-
-@pytest.fixture
-def make_job(held, photograph):
-    """A job of so many good images in the archive; `contents` replaces the bytes of some (None: not there)."""
-
-    def make(count=3, contents=None, sizes=None, **task):
-        images = []
-        for ordinal in range(count):
-            key, data = f"in/{ordinal}.png", (contents or {}).get(ordinal, photograph(ordinal))
-            etag = held.store.put("archive", key, data) if data is not None else '"gone"'
-            size = (sizes or {}).get(ordinal, len(data or b""))
-            images.append({"ordinal": ordinal, "key": key, "etag": etag, "size": size})
-        task = {"source": "s3://archive/in", "destination": "s3://coloured/out", "model": "champion", **task}
-        return Job.parse({"submission": "s", "task": task, "images": images})
-
-    return make
-
-
-def written(aws):
-    return [item["Key"] for item in aws.list_objects_v2(Bucket="coloured").get("Contents", [])]
-
-
-def record(store, ordinal):
-    return json.loads(store.get("photochrom-state", paths.quarantine("s", ordinal)).data)
-
-
-def no_record(store, ordinal):
-    with pytest.raises(NotFoundError):
-        record(store, ordinal)
-
-
-def failing(store, monkeypatch, method, **errors):
-    """Let calls for keys that end in a name fail: `_1=error` for in/1.png and out/1.png."""
-    call = getattr(store, method)
-
-    def instead(bucket, key, *arguments, **options):
-        for name, error in errors.items():
-            if key.endswith(f"/{name.removeprefix('_')}.png"):
-                raise error
-        return call(bucket, key, *arguments, **options)
-
-    monkeypatch.setattr(store, method, instead)
-
-
-# ---- outcomes
-
-
-def test_every_image_of_a_good_job_is_written_and_counted(held, make_job, aws, photograph):
-    assert run_job(make_job(), held) == ([], None)
-    assert written(aws) == ["out/0.png", "out/1.png", "out/2.png"]
-    assert held.ledger.counts("s") == Counts(3, 0, {})
-    for ordinal in range(3):
-        result = held.store.get("coloured", f"out/{ordinal}.png")
-        luma = np.asarray(Picture.open(io.BytesIO(result.data)).convert("L"))
-        np.testing.assert_array_equal(luma, np.asarray(Picture.open(io.BytesIO(photograph(ordinal)))))
-        assert result.metadata["model"] == "stand-in"
-
-
-def test_the_archive_is_left_as_it_was(held, make_job, aws):
-    job = make_job(3, {1: b"no photograph"})
-    before = [held.store.get("archive", image.key) for image in job.images]
-    run_job(job, held)
-    after = [held.store.get("archive", image.key) for image in job.images]
-    assert after == before
-    assert len(aws.list_objects_v2(Bucket="archive")["Contents"]) == 3
-
-
-def test_one_bad_image_is_quarantined_and_the_others_are_written(held, make_job, aws):
-    job = make_job(3, {1: b"no photograph"})
-    assert run_job(job, held) == ([], None)
-    assert written(aws) == ["out/0.png", "out/2.png"]
-    assert held.ledger.counts("s") == Counts(2, 1, {"not-a-photograph": 1})
-    told = record(held.store, 1)
-    assert told.pop("time")
-    assert told.pop("message")
-    assert told == {
-        "submission": "s",
-        "ordinal": 1,
-        "key": "in/1.png",
-        "etag": job.images[1].etag,
-        "reason": "not-a-photograph",
-    }
-
-
-@pytest.mark.parametrize(
-    ("contents", "sizes", "reason"),
-    [({1: None}, {}, "vanished"), ({1: b""}, {}, "empty"), ({}, {1: 10**12}, "too-large")],
-)
-def test_a_fault_of_the_image_is_its_reason(held, make_job, aws, contents, sizes, reason):
-    assert run_job(make_job(3, contents, sizes), held) == ([], None)
-    assert held.ledger.counts("s") == Counts(2, 1, {reason: 1})
-    assert record(held.store, 1)["reason"] == reason
-    assert written(aws) == ["out/0.png", "out/2.png"]
-
-
-def test_what_was_listed_as_too_large_is_not_downloaded(held, make_job, monkeypatch):
-    job = make_job(3, sizes={1: held.settings.max_bytes + 1})
-    failing(held.store, monkeypatch, "get", _1=AssertionError("it was asked for"))
-    run_job(job, held)
-    assert record(held.store, 1)["reason"] == "too-large"
-
-
-@pytest.mark.parametrize("place", [{"source": "s3://archive"}, {"destination": "s3://elsewhere/out"}])
-def test_a_place_that_is_not_allowed_is_neither_read_nor_written(held, make_job, aws, monkeypatch, place):
-    narrow = held.settings.model_copy(update={"read_from": ("s3://archive/in",), "write_to": ("s3://coloured/out",)})
-    aws.create_bucket(Bucket="elsewhere")
-    job = make_job(2, **place)
-    monkeypatch.setattr(held.store, "get", lambda *_, **__: pytest.fail("it was read"))
-    assert run_job(job, held._replace(settings=narrow)) == ([], None)
-    assert held.ledger.counts("s") == Counts(0, 2, {"not-allowed": 2})
-    assert written(aws) == []
-    assert "Contents" not in aws.list_objects_v2(Bucket="elsewhere")
-
-
-def test_a_destination_that_is_taken_is_not_written_over(held, make_job):
-    held.store.put("coloured", "out/1.png", b"precious", metadata={"source": "another"})
-    run_job(make_job(), held)
-    assert held.store.get("coloured", "out/1.png").data == b"precious"
-    assert held.ledger.counts("s") == Counts(2, 1, {"destination-taken": 1})
-
-
-def test_two_sources_that_would_have_one_result_do_not_replace_each_other(held, make_job):
-    job = make_job(1, format="tiff")
-    held.store.put("archive", "in/0.jpg", held.store.get("archive", "in/0.png").data)
-    second = job.images[0].model_copy(update={"key": "in/0.jpg", "ordinal": 1})
-    run_job(job, held)
-    first = held.store.get("coloured", "out/0.tif")
-    run_job(job.only([second]), held)
-    assert held.store.get("coloured", "out/0.tif") == first
-    assert record(held.store, 1)["reason"] == "destination-taken"
-
-
-def test_the_same_source_is_coloured_again_in_another_submission(held, make_job, engine):
-    job = make_job(1)
-    run_job(job, held)
-    first = held.store.get("coloured", "out/0.png").data
-    engine.blue = -0.1
-    run_job(job.model_copy(update={"submission": "another"}), held)
-    assert held.store.get("coloured", "out/0.png").data != first
-    assert held.ledger.counts("another").done == 1
-
-
-def test_a_job_names_its_model(held, make_job, engine, monkeypatch):
-    asked = []
-    monkeypatch.setattr(worker.tasks, "engine_for", lambda model: asked.append(model) or engine)
-    run_job(make_job(1, model="another"), held)
-    assert asked == ["another"]
-
-
-# ---- delivered again
-
-
-def test_an_image_with_an_outcome_is_skipped(held, make_job, aws, engine):
-    held.ledger.record_done("s", 0)
-    held.ledger.record_quarantined("s", 2, "damaged")
-    assert run_job(make_job(), held) == ([], None)
-    assert written(aws) == ["out/1.png"]
-    assert held.ledger.counts("s") == Counts(2, 1, {"damaged": 1})
-    assert len(engine.seen) == 1
-
-
-def test_a_job_that_has_ended_needs_neither_model_nor_s3(held, make_job, monkeypatch):
-    job = make_job()
-    run_job(job, held)
-    monkeypatch.setattr(worker.tasks, "engine_for", lambda _: pytest.fail("the model was asked for"))
-    monkeypatch.setattr(held.store, "get", lambda *_, **__: pytest.fail("it was read"))
-    assert run_job(job, held) == ([], None)
-    assert held.ledger.counts("s").done == 3
-
-
-# ---- faults
-
-
-@pytest.mark.parametrize("method", ["get", "head", "put"])
-def test_a_fault_that_may_pass_leaves_its_image_without_outcome_and_the_rest_goes_on(
-    held, make_job, aws, monkeypatch, method
-):
-    job, error = make_job(), RetryableError("slow down")
-    failing(held.store, monkeypatch, method, _1=error)
-    assert run_job(job, held) == ([job.images[1]], error)
-    assert written(aws) == ["out/0.png", "out/2.png"]
-    assert held.ledger.ended("s", [0, 1, 2]) == {0, 2}
-    no_record(held.store, 1)
-
-
-def test_a_ledger_that_is_away_leaves_the_image_without_outcome(held, make_job, monkeypatch):
-    job, error = make_job(2), RetryableError("Redis cannot be reached")
-
-    def away(*_):
-        raise error
-
-    monkeypatch.setattr(held.ledger, "record_done", away)
-    assert run_job(job, held) == (list(job.images), error)
-
-
-@pytest.mark.parametrize("method", ["get", "put"])
-def test_a_fault_of_the_worker_hands_back_the_rest_untouched(held, make_job, aws, monkeypatch, engine, method):
-    job, error = make_job(4, {3: b"no photograph"}), WorkerFault("S3 denies access")
-    failing(held.store, monkeypatch, method, _1=error)
-    assert run_job(job, held) == ([*job.images[1:]], error)
-    assert written(aws) == ["out/0.png"]
-    assert held.ledger.counts("s") == Counts(1, 0, {})
-    no_record(held.store, 3)
-    assert len(engine.seen) <= 2
-
-
-def test_a_passing_fault_before_one_of_the_worker_is_handed_back_as_well(held, make_job, monkeypatch):
-    job = make_job(3)
-    failing(held.store, monkeypatch, "get", _0=RetryableError("slow down"), _1=WorkerFault("denied"))
-    unfinished, fault = run_job(job, held)
-    assert unfinished == list(job.images)
-    assert isinstance(fault, WorkerFault)
-
-
-def test_a_quarantine_that_cannot_be_recorded_is_not_counted(held, make_job, monkeypatch):
-    job = make_job(1, {0: b"no photograph"})
-
-    def away(*_, **__):
-        raise RetryableError("slow down")
-
-    monkeypatch.setattr(held.store, "put", away)
-    with pytest.raises(RetryableError):
-        run_job(job, held)
-    assert held.ledger.counts("s") == Counts(0, 0, {})
-
-
-# ---- the task
-
-
-class Again(Exception):
-    """In place of Celery's own: what was asked to come back, and when."""
+from worker.tasks import MOST_RETRY_SECONDS, RETRY_SECONDS, colorize_job
 
 
 @pytest.fixture
 def again(monkeypatch):
+    """The jobs that were sent back, each with its wait."""
+    sent = []
+
+    def send_job(job, wait=0):
+        sent.append((Job.parse(json.loads(json.dumps(job.message()))), wait))
+
+    monkeypatch.setattr(worker.tasks, "send_job", send_job)
+    return sent
+
+
+@pytest.fixture(autouse=True)
+def stops(monkeypatch):
     asked = []
-
-    def retry(args, countdown):
-        asked.append((Job.parse(json.loads(json.dumps(args[0]))), countdown))
-        return Again()
-
-    monkeypatch.setattr(colorize_job, "retry", retry)
+    monkeypatch.setattr(drain, "stop_this_worker", lambda: asked.append(1))
+    monkeypatch.setattr(drain, "is_draining", lambda: False)
     return asked
 
 
-def tried_before(times, job):
-    colorize_job.push_request(retries=times)
-    try:
-        with pytest.raises(Again):
-            colorize_job.run(job.message())
-    finally:
-        colorize_job.pop_request()
+def ordinals(again):
+    return [[image.ordinal for image in job.images] for job, _ in again]
 
 
-def test_a_job_that_was_finished_does_not_come_back(held, make_job, again):
+def test_a_job_that_was_finished_does_not_come_back(held, make_job, again, stops):
     colorize_job(make_job().message())
     assert held.ledger.counts("s").done == 3
-    assert again == []
+    assert (again, stops) == ([], [])
 
 
-def test_only_what_is_unfinished_comes_back_as_a_job_of_its_own(held, make_job, again, monkeypatch):
+def test_only_what_is_unfinished_comes_back_as_a_job_of_its_own(held, make_job, again, failing, stops):
     job = make_job()
-    failing(held.store, monkeypatch, "get", _1=RetryableError("slow down"))
-    with pytest.raises(Again):
-        colorize_job(job.message())
-    assert again == [(job.only([job.images[1]]), RETRY_SECONDS)]
+    failing("get", _1=RetryableError("slow down"))
+    colorize_job(job.message())
+    [(back, wait)] = again
+    assert back == job.only([job.images[1]], sent=back.sent, attempt=1)
+    assert wait == RETRY_SECONDS
+    assert abs(back.sent - held.ledger.now()) < 60
+    assert held.ledger.sent("s") == {1: back.sent}
+    assert stops == []
 
 
-def test_a_job_comes_back_later_each_time_but_never_very_late(held, make_job, again, monkeypatch):
+def test_a_job_comes_back_later_each_time_but_never_very_late(held, make_job, again, failing):
     job = make_job(1)
-    failing(held.store, monkeypatch, "get", _0=RetryableError("slow down"))
-    for times in (0, 1, 2, 5, 6, 1000):
-        tried_before(times, job)
+    failing("get", _0=RetryableError("slow down"))
+    for attempt in (0, 1, 2, 5, 6, 1000):
+        colorize_job(job.model_copy(update={"attempt": attempt}).message())
     assert [wait for _, wait in again] == [5, 10, 20, 160, MOST_RETRY_SECONDS, MOST_RETRY_SECONDS]
+    assert [back.attempt for back, _ in again] == [1, 2, 3, 6, 7, 1001]
+
+
+def test_when_time_is_up_the_rest_comes_back_at_once_and_no_attempt_is_counted(held, make_job, again, monkeypatch):
+    job = make_job(3).model_copy(update={"attempt": 2})
+    hurried = held._replace(settings=held.settings.model_copy(update={"job_seconds": 1e-9}))
+    monkeypatch.setattr(worker.tasks, "resources", lambda: hurried)
+    colorize_job(job.message())
+    assert ordinals(again) == [[0, 1, 2]]
+    assert [(back.attempt, wait) for back, wait in again] == [(2, 0)]
+
+
+def test_a_worker_that_drains_starts_nothing(held, make_job, again, monkeypatch, engine):
+    monkeypatch.setattr(drain, "is_draining", lambda: True)
+    colorize_job(make_job(3).message())
+    assert ordinals(again) == [[0, 1, 2]]
+    assert engine.seen == []
+
+
+def test_images_next_to_one_that_was_started_come_back_each_in_a_job_of_its_own(held, make_job, again):
+    job = make_job(3)
+    held.ledger.start("s", 1)
+    colorize_job(job.message())
+    assert ordinals(again) == [[0], [1], [2]]
+    assert {wait for _, wait in again} == {0}
+    for back, _ in again:
+        colorize_job(back.message())
+    assert held.ledger.counts("s") == Counts(3, 0, {})
+    assert len(again) == 3
+
+
+def test_a_worker_that_cannot_work_gives_back_the_rest_and_takes_no_more(held, make_job, again, failing, stops):
+    failing("get", _1=WorkerFault("S3 denies access"))
+    colorize_job(make_job(3, {2: b"no photograph"}).message())
+    assert ordinals(again) == [[1, 2]]
+    assert [(back.attempt, wait) for back, wait in again] == [(0, 0)]
+    assert stops == [1]
+    assert held.ledger.counts("s") == Counts(1, 0, {})
 
 
 @pytest.mark.parametrize("error", [CheckpointError("no model"), RetryableError("Redis cannot be reached")])
-def test_a_job_that_could_not_even_begin_comes_back_whole(held, make_job, again, monkeypatch, error):
-    job = make_job(2)
-
+def test_a_job_that_could_not_even_begin_comes_back_whole(held, make_job, again, monkeypatch, error, stops):
     def broken(*_):
         raise error
 
-    target = (worker.tasks, "engine_for") if isinstance(error, CheckpointError) else (held.ledger, "ended")
-    monkeypatch.setattr(*target, broken)
-    with pytest.raises(Again):
-        colorize_job(job.message())
-    assert again == [(job, RETRY_SECONDS)]
+    if isinstance(error, CheckpointError):
+        monkeypatch.setattr(worker.runner.run_job, "__defaults__", (broken,))
+    else:
+        monkeypatch.setattr(held.ledger, "ended", broken)
+    with pytest.raises(Reject) as back:
+        colorize_job(make_job(2).message())
+    assert back.value.requeue is True
+    assert again == []
+    assert bool(stops) is isinstance(error, CheckpointError)
     assert held.ledger.counts("s") == Counts(0, 0, {})
 
 
@@ -327,5 +130,4 @@ def test_what_is_no_job_is_refused_for_good(held, make_job, again):
 
 def test_the_task_is_found_under_its_public_name():
     assert colorize_job.name == "photochrom.colorize"
-    assert colorize_job.acks_late
-    assert colorize_job.max_retries is None
+    assert colorize_job.app.conf.task_acks_late

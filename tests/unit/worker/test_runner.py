@@ -1,0 +1,356 @@
+"""A job's images end one after another, each with exactly one outcome, and what cannot be finished comes back."""
+
+import io
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+
+from worker import paths
+from worker.errors import OutOfMemoryFault, RetryableError, WorkerFault
+from worker.ledger import Counts
+from worker.runner import TRIES, Leftover
+from worker.runner import run_job as run_with
+from worker.store import Location
+
+
+def run_job(job, held, may_go_on=lambda: True, **options):
+    return run_with(job, held, may_go_on, **options)
+
+
+def written(aws):
+    return [item["Key"] for item in aws.list_objects_v2(Bucket="coloured").get("Contents", [])]
+
+
+def record(store, ordinal):
+    for listed in store.list(Location("photochrom-state", paths.quarantines("s"))):
+        if paths.parse_quarantine(listed.key).ordinal == ordinal:
+            return json.loads(store.get("photochrom-state", listed.key).data)
+    return None
+
+
+def no_record(store, ordinal):
+    assert record(store, ordinal) is None
+
+
+# ---- outcomes
+
+
+def test_every_image_of_a_good_job_is_written_and_counted(held, make_job, aws, photograph):
+    assert run_job(make_job(), held) == Leftover()
+    assert written(aws) == ["out/0.png", "out/1.png", "out/2.png"]
+    assert held.ledger.counts("s") == Counts(3, 0, {})
+    for ordinal in range(3):
+        result = held.store.get("coloured", f"out/{ordinal}.png")
+        luma = np.asarray(Picture.open(io.BytesIO(result.data)).convert("L"))
+        np.testing.assert_array_equal(luma, np.asarray(Picture.open(io.BytesIO(photograph(ordinal)))))
+        assert result.metadata["model"] == "stand-in"
+
+
+def test_the_archive_is_left_as_it_was(held, make_job, aws):
+    job = make_job(3, {1: b"no photograph"})
+    before = [held.store.get("archive", image.key) for image in job.images]
+    run_job(job, held)
+    after = [held.store.get("archive", image.key) for image in job.images]
+    assert after == before
+    assert len(aws.list_objects_v2(Bucket="archive")["Contents"]) == 3
+
+
+def test_one_bad_image_is_quarantined_and_the_others_are_written(held, make_job, aws):
+    job = make_job(3, {1: b"no photograph"})
+    assert run_job(job, held) == Leftover()
+    assert written(aws) == ["out/0.png", "out/2.png"]
+    assert held.ledger.counts("s") == Counts(2, 1, {"not-a-photograph": 1})
+    told = record(held.store, 1)
+    assert told.pop("time")
+    assert told.pop("message")
+    assert told == {
+        "submission": "s",
+        "ordinal": 1,
+        "key": "in/1.png",
+        "etag": job.images[1].etag,
+        "size": 13,
+        "error": "UnidentifiedImageError",
+        "reason": "not-a-photograph",
+    }
+
+
+@pytest.mark.parametrize(
+    ("contents", "sizes", "reason"),
+    [({1: None}, {}, "vanished"), ({1: b""}, {}, "empty"), ({}, {1: 10**12}, "too-large")],
+)
+def test_a_fault_of_the_image_is_its_reason(held, make_job, aws, contents, sizes, reason):
+    assert run_job(make_job(3, contents, sizes), held) == Leftover()
+    assert held.ledger.counts("s") == Counts(2, 1, {reason: 1})
+    assert record(held.store, 1)["reason"] == reason
+    assert written(aws) == ["out/0.png", "out/2.png"]
+
+
+def test_what_was_listed_as_too_large_is_not_downloaded(held, make_job, failing):
+    job = make_job(3, sizes={1: held.settings.max_bytes + 1})
+    failing("get", _1=AssertionError("it was asked for"))
+    run_job(job, held)
+    assert record(held.store, 1)["reason"] == "too-large"
+
+
+@pytest.mark.parametrize("place", [{"source": "s3://archive"}, {"destination": "s3://elsewhere/out"}])
+def test_a_place_that_is_not_allowed_is_neither_read_nor_written(held, make_job, aws, monkeypatch, place):
+    narrow = held.settings.model_copy(update={"read_from": ("s3://archive/in",), "write_to": ("s3://coloured/out",)})
+    aws.create_bucket(Bucket="elsewhere")
+    job = make_job(2, **place)
+    monkeypatch.setattr(held.store, "get", lambda *_, **__: pytest.fail("it was read"))
+    assert run_job(job, held._replace(settings=narrow)) == Leftover()
+    assert held.ledger.counts("s") == Counts(0, 2, {"not-allowed": 2})
+    assert written(aws) == []
+    assert "Contents" not in aws.list_objects_v2(Bucket="elsewhere")
+
+
+def test_a_destination_that_is_taken_is_not_written_over(held, make_job):
+    held.store.put("coloured", "out/1.png", b"precious", metadata={"source": "another"})
+    run_job(make_job(), held)
+    assert held.store.get("coloured", "out/1.png").data == b"precious"
+    assert held.ledger.counts("s") == Counts(2, 1, {"destination-taken": 1})
+
+
+def test_two_sources_that_would_have_one_result_do_not_replace_each_other(held, make_job):
+    job = make_job(1, format="tiff")
+    held.store.put("archive", "in/0.jpg", held.store.get("archive", "in/0.png").data)
+    second = job.images[0].model_copy(update={"key": "in/0.jpg", "ordinal": 1})
+    run_job(job, held)
+    first = held.store.get("coloured", "out/0.tif")
+    run_job(job.only([second], sent=0), held)
+    assert held.store.get("coloured", "out/0.tif") == first
+    assert record(held.store, 1)["reason"] == "destination-taken"
+
+
+def test_the_same_source_is_coloured_again_in_another_submission(held, make_job, engine):
+    job = make_job(1)
+    run_job(job, held)
+    first = held.store.get("coloured", "out/0.png").data
+    engine.blue, engine.card = -0.1, SimpleNamespace(name="better", sha256="6" * 64)
+    later = job.task.model_copy(update={"epoch": job.task.epoch + 1})
+    run_job(job.model_copy(update={"submission": "another", "task": later}), held)
+    assert held.store.get("coloured", "out/0.png").data != first
+    assert held.ledger.counts("another").done == 1
+
+
+def test_a_job_names_its_model(held, make_job, engine):
+    asked = []
+    run_job(make_job(1, model="another"), held, engines=lambda model: asked.append(model) or engine)
+    assert asked == ["another"]
+
+
+# ---- delivered again
+
+
+def test_an_image_with_an_outcome_is_skipped(held, make_job, aws, engine):
+    held.ledger.record_done("s", 0)
+    held.ledger.record_quarantined("s", 2, "damaged")
+    assert run_job(make_job(), held) == Leftover()
+    assert written(aws) == ["out/1.png"]
+    assert held.ledger.counts("s") == Counts(2, 1, {"damaged": 1})
+    assert len(engine.seen) == 1
+
+
+def test_a_job_that_has_ended_needs_neither_model_nor_s3(held, make_job, monkeypatch):
+    job = make_job()
+    run_job(job, held)
+    monkeypatch.setattr(held.store, "get", lambda *_, **__: pytest.fail("it was read"))
+    engines = lambda _: pytest.fail("the model was asked for")  # noqa: E731
+    assert run_job(job, held, engines=engines) == Leftover()
+    assert held.ledger.counts("s").done == 3
+
+
+# ---- faults
+
+
+@pytest.mark.parametrize("method", ["get", "head", "put"])
+def test_a_fault_that_may_pass_leaves_its_image_without_outcome_and_the_rest_goes_on(
+    held, make_job, aws, failing, method
+):
+    job, error = make_job(), RetryableError("slow down")
+    failing(method, _1=error)
+    assert run_job(job, held) == Leftover([job.images[1]], error)
+    assert written(aws) == ["out/0.png", "out/2.png"]
+    assert held.ledger.ended("s", [0, 1, 2]) == {0, 2}
+    no_record(held.store, 1)
+
+
+def test_a_ledger_that_is_away_leaves_the_image_without_outcome(held, make_job, monkeypatch):
+    job, error = make_job(2), RetryableError("Redis cannot be reached")
+
+    def away(*_):
+        raise error
+
+    monkeypatch.setattr(held.ledger, "record_done", away)
+    assert run_job(job, held) == Leftover(list(job.images), error)
+
+
+@pytest.mark.parametrize("method", ["get", "put"])
+def test_a_fault_of_the_worker_hands_back_the_rest_untouched(held, make_job, aws, failing, engine, method):
+    job, error = make_job(4, {3: b"no photograph"}), WorkerFault("S3 denies access")
+    failing(method, _1=error)
+    assert run_job(job, held) == Leftover([*job.images[1:]], error)
+    assert written(aws) == ["out/0.png"]
+    assert held.ledger.counts("s") == Counts(1, 0, {})
+    no_record(held.store, 3)
+    assert len(engine.seen) <= 2
+
+
+def test_a_passing_fault_before_one_of_the_worker_is_handed_back_as_well(held, make_job, failing):
+    job = make_job(3)
+    failing("get", _0=RetryableError("slow down"), _1=WorkerFault("denied"))
+    left = run_job(job, held)
+    assert left.images == list(job.images)
+    assert isinstance(left.fault, WorkerFault)
+
+
+def test_a_quarantine_that_cannot_be_recorded_is_not_counted(held, make_job, monkeypatch):
+    job = make_job(1, {0: b"no photograph"})
+
+    def away(*_, **__):
+        raise RetryableError("slow down")
+
+    monkeypatch.setattr(held.store, "put", away)
+    left = run_job(job, held)
+    assert (left.images, type(left.fault)) == (list(job.images), RetryableError)
+    assert held.ledger.counts("s") == Counts(0, 0, {})
+    assert held.ledger.starts("s", [0]) == {0: 0}
+
+
+# ---- work that is there already
+
+
+def test_the_same_work_is_not_done_again_and_its_source_not_even_downloaded(held, make_job, engine, failing):
+    job = make_job(2)
+    run_job(job, held)
+    seen = len(engine.seen)
+    failing("get", _0=AssertionError("it was read"), _1=AssertionError("it was read"))
+    failing("put", _0=AssertionError("it was written"), _1=AssertionError("it was written"))
+    assert run_job(job.model_copy(update={"submission": "again"}), held) == Leftover()
+    assert held.ledger.counts("again") == Counts(2, 0, {})
+    assert len(engine.seen) == seen
+
+
+@pytest.mark.parametrize(("epoch", "replaced"), [(7, False), (8, True), (9, True)])
+def test_later_work_replaces_earlier_and_never_the_other_way_round(held, make_job, engine, epoch, replaced):
+    job = make_job(1, epoch=8)
+    run_job(job, held)
+    first = held.store.get("coloured", "out/0.png")
+    engine.blue, engine.card = -0.1, SimpleNamespace(name="other", sha256="6" * 64)
+    task = job.task.model_copy(update={"epoch": epoch})
+    assert run_job(job.model_copy(update={"submission": "other", "task": task}), held) == Leftover()
+    assert (held.store.get("coloured", "out/0.png") != first) is replaced
+    assert held.ledger.counts("other").done == 1
+
+
+@pytest.mark.parametrize(
+    ("on_change", "counts"), [("quarantine", Counts(1, 1, {"changed": 1})), ("take", Counts(2, 0, {}))]
+)
+def test_a_source_that_changed_since_it_was_listed_is_quarantined_or_taken(
+    held, make_job, photograph, on_change, counts
+):
+    job = make_job(2, on_change=on_change)
+    etag = held.store.put("archive", "in/1.png", photograph(77))
+    assert run_job(job, held) == Leftover()
+    assert held.ledger.counts("s") == counts
+    if on_change == "take":
+        metadata = held.store.head("coloured", "out/1.png").metadata
+        assert metadata["source-etag"] == etag.strip('"')
+        assert metadata["source-size"] == str(len(photograph(77)))
+    else:
+        assert etag in record(held.store, 1)["message"]
+
+
+def test_a_source_whose_etag_is_not_known_is_taken_as_it_is(held, make_job):
+    job = make_job(1)
+    job = job.only([job.images[0].model_copy(update={"etag": "", "size": 0})], sent=0)
+    assert run_job(job, held) == Leftover()
+    first = held.store.head("coloured", "out/0.png")
+    assert run_job(job.model_copy(update={"submission": "again"}), held) == Leftover()
+    assert held.store.head("coloured", "out/0.png") == first
+
+
+# ---- starts
+
+
+def test_a_start_has_no_trace_once_the_image_has_its_outcome(held, make_job):
+    run_job(make_job(2, {1: b"no photograph"}), held)
+    assert held.ledger.starts("s", [0, 1]) == {0: 0, 1: 0}
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [(RetryableError("slow down"), 0), (WorkerFault("denied"), 0), (OutOfMemoryFault("memory"), 1)],
+)
+def test_a_start_is_given_back_unless_the_image_may_be_to_blame(held, make_job, failing, error, counted):
+    failing("get", _1=error)
+    run_job(make_job(2), held)
+    assert held.ledger.starts("s", [1]) == {1: counted}
+
+
+def killed(held, ordinal, times=1):
+    for _ in range(times):
+        held.ledger.start("s", ordinal)
+
+
+def test_an_image_that_was_started_too_often_is_poison_and_not_decoded(held, make_job, engine):
+    killed(held, 0, held.settings.max_starts)
+    assert run_job(make_job(1), held) == Leftover()
+    assert held.ledger.counts("s") == Counts(0, 1, {"poison": 1})
+    assert f"started {held.settings.max_starts} times" in record(held.store, 0)["message"]
+    assert engine.seen == []
+
+
+def test_an_image_has_its_last_start_too(held, make_job):
+    killed(held, 0, held.settings.max_starts - 1)
+    run_job(make_job(1), held)
+    assert held.ledger.counts("s") == Counts(1, 0, {})
+
+
+def test_a_job_in_which_an_image_was_started_comes_back_singly_and_nothing_is_begun(held, make_job, engine):
+    killed(held, 1)
+    held.ledger.record_done("s", 0)
+    job = make_job(3)
+    assert run_job(job, held) == Leftover([*job.images[1:]], None, singly=True)
+    assert engine.seen == []
+    assert held.ledger.starts("s", [1, 2]) == {1: 1, 2: 0}
+
+
+# ---- stopping between two images
+
+
+def test_nothing_of_a_cancelled_submission_is_started_and_nothing_comes_back(held, make_job, aws, engine):
+    job, predict = make_job(3), engine.predict
+
+    def cancel_meanwhile(gray, vividness=None):
+        held.ledger.cancel("s")
+        return predict(gray, vividness)
+
+    engine.predict = cancel_meanwhile
+    assert run_job(job, held) == Leftover()
+    assert written(aws) == ["out/0.png"]
+    assert held.ledger.counts("s") == Counts(1, 0, {})
+
+
+def test_a_worker_that_is_to_stop_finishes_the_image_in_hand_and_gives_back_the_rest(held, make_job, aws):
+    job, asked = make_job(4), []
+    assert run_job(job, held, lambda: len(asked.append(1) or asked) <= 2) == Leftover([*job.images[2:]])
+    assert written(aws) == ["out/0.png", "out/1.png"]
+    assert held.ledger.starts("s", [2, 3]) == {2: 0, 3: 0}
+
+
+def test_a_fault_that_passes_at_once_is_not_seen_from_outside(held, make_job, failing):
+    job = make_job(2)
+    failed = failing("get", TRIES - 1, _1=RetryableError("slow down"))
+    assert run_job(job, held) == Leftover()
+    assert len(failed) == TRIES - 1
+    assert held.ledger.counts("s").done == 2
+
+
+def test_a_fault_that_stays_is_tried_some_times_only(held, make_job, failing):
+    failed = failing("get", _0=RetryableError("slow down"))
+    run_job(make_job(1), held)
+    assert len(failed) == TRIES
