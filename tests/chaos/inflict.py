@@ -1,0 +1,200 @@
+"""What is done to a running Photochrom, when, and how it is set up again afterwards.
+
+Blows fall by progress, not by time: at random shares of the images that have ended, so that a run on a slow machine
+is hit as often, and all along its way.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.process import Process
+from deploy.stack import HOUSE, Stack
+from worker.errors import PhotochromError
+
+FIRST, LAST = 0.02, 0.95
+"""Between which shares of the images that have ended blows fall."""
+
+WARM_PATIENCE = 30.0
+"""Seconds for an orderly end before a supervisor would use SIGKILL."""
+
+LONGEST_PAUSE = 2.0
+"""Seconds until a process or server is started again, at the most."""
+
+AFTER_LOSS = 4.0
+"""Seconds: the control process is killed at some moment of so many after Redis is lost, while it rebuilds."""
+
+KILLS = {
+    "worker: kill -9 of all": 4,
+    "worker: kill -9 of the parent": 2,
+    "worker: kill -9 of a child": 4,
+    "worker: SIGTERM": 2,
+    "worker: SIGTERM to all": 1,
+    "control: kill -9": 3,
+    "control: SIGTERM": 1,
+}
+"""Ways to end a process, and how often each is taken beside the others."""
+
+REDIS_TERM, REDIS_KILL, REDIS_LOSS = "Redis: SIGTERM", "Redis: kill -9", "Redis: lost with its data"
+S3_KILL = "S3: kill -9"
+AGAIN = "a job sent a second time"
+
+
+@dataclass(frozen=True, order=True)
+class Blow:
+    """What is to happen when a share `at` of the images have ended."""
+
+    at: float
+    what: str
+
+
+def plan(
+    chance: random.Random, *, kills: int, redis_restarts: int, redis_losses: int, s3_restarts: int, again: int
+) -> list[Blow]:
+    """All blows of a run, in order."""
+    what = chance.choices(list(KILLS), list(KILLS.values()), k=kills)
+    what += [REDIS_KILL if number % 2 == 0 else REDIS_TERM for number in range(redis_restarts)]
+    what += [REDIS_LOSS] * redis_losses + [S3_KILL] * s3_restarts + [AGAIN] * again
+    return sorted(Blow(chance.uniform(FIRST, LAST), kind) for kind in what)
+
+
+class Service:
+    """One of our processes, and its supervisor: whatever ends is swept up and started again after a pause."""
+
+    def __init__(self, name: str, arguments: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+        command = [sys.executable, "-m", "tests.chaos.worker", *arguments]
+        self.process = Process(name, command, folder, folder / "log" / f"{name}.log")
+        self.starts = 0
+        self._environment = dict(environment) | {"PYTHONPATH": str(HOUSE), "PYTHONFAULTHANDLER": "1"}
+        self._up_at = 0.0
+        self._patience_ends: float | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process.pid
+        return self.process.pid
+
+    def look_after(self, chance: random.Random) -> None:
+        """Notice its end, start it again when its pause is over, end it for good when it takes too long to end."""
+        now = time.monotonic()
+        if self.process.running:
+            if self._patience_ends and now > self._patience_ends:
+                os.killpg(self.pid, signal.SIGKILL)
+        elif self._up_at == 0.0:
+            self._up_at = now + chance.uniform(0, LONGEST_PAUSE if self.starts else 0)
+        elif now >= self._up_at:
+            self.process.start(self._environment)  # what is left of the earlier one, a child perhaps, ends now
+            self.starts, self._up_at, self._patience_ends = self.starts + 1, 0.0, None
+
+    def signal(self, number: int, to: Callable[[int, int], None] = os.kill) -> None:
+        """Send a signal to the process, or (`to=os.killpg`) to its children too."""
+        if number == signal.SIGTERM:
+            self._patience_ends = time.monotonic() + WARM_PATIENCE
+        with suppress(ProcessLookupError):
+            to(self.pid, number)
+
+    def children(self) -> list[int]:
+        listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+        pairs = (map(int, line.split()) for line in listed.splitlines())
+        return [pid for pid, parent in pairs if parent == self.pid]
+
+    def log(self) -> str:
+        return self.process.log.read_text(errors="replace") if self.process.log.exists() else ""
+
+
+class Scene:
+    """Everything that runs, and what is done to it."""
+
+    def __init__(self, stack: Stack, services: list[Service], chance: random.Random) -> None:
+        self.stack, self.chance = stack, chance
+        self.control = next(service for service in services if service.process.name == "control")
+        self.workers = [service for service in services if service is not self.control]
+        self.done: Counter[str] = Counter()
+        self._control_dies_at: float | None = None
+
+    @property
+    def services(self) -> list[Service]:
+        return [self.control, *self.workers]
+
+    def look_after(self) -> None:
+        """Play the supervisor, once."""
+        if self._control_dies_at and time.monotonic() > self._control_dies_at and self.control.process.running:
+            self._control_dies_at = None
+            self._kill("control: kill -9", self.control)
+        for service in self.services:
+            service.look_after(self.chance)
+
+    def strike(self, blow: Blow, send_again: Callable[[], None]) -> bool:
+        """Carry out a blow; False when that was not possible just now."""
+        if blow.what in KILLS:
+            able = [service for service in self._of(blow.what) if service.process.running]
+            return bool(able) and self._kill(blow.what, self.chance.choice(able))
+        if blow.what == AGAIN:
+            try:
+                send_again()
+            except (OSError, PhotochromError):
+                return False
+        elif blow.what == S3_KILL:
+            self._restart_s3()
+        else:
+            self._restart_redis(blow.what)
+        self.done[blow.what] += 1
+        return True
+
+    def stop(self) -> None:
+        """End all processes in order."""
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda service: service.process.stop(patience=WARM_PATIENCE), self.services))
+
+    def in_logs(self, pattern: str) -> list[str]:
+        """What a pattern finds in the logs of all processes."""
+        return [found for service in self.services for found in re.findall(pattern, service.log())]
+
+    def _of(self, what: str) -> list[Service]:
+        return [self.control] if what.startswith("control") else self.workers
+
+    def _kill(self, what: str, service: Service) -> bool:
+        if what.endswith("of a child"):
+            children = service.children()
+            if not children:
+                return False
+            with suppress(ProcessLookupError):
+                os.kill(self.chance.choice(children), signal.SIGKILL)
+        elif what.endswith("of the parent"):
+            service.signal(signal.SIGKILL)
+        elif "kill -9" in what:
+            service.signal(signal.SIGKILL, os.killpg)
+        else:
+            service.signal(signal.SIGTERM, os.killpg if what.endswith("to all") else os.kill)
+        self.done[what] += 1
+        return True
+
+    def _restart_redis(self, what: str) -> None:
+        redis = self.stack.redis
+        assert redis
+        redis.stop() if what == REDIS_TERM else redis.kill()
+        if what == REDIS_LOSS:
+            shutil.rmtree(redis.data)
+            self._control_dies_at = time.monotonic() + self.chance.uniform(0, AFTER_LOSS)
+        time.sleep(self.chance.uniform(0, LONGEST_PAUSE))
+        redis.start()
+
+    def _restart_s3(self) -> None:
+        s3 = self.stack.s3
+        assert s3
+        s3.kill()
+        time.sleep(self.chance.uniform(0, LONGEST_PAUSE))
+        s3.start()
