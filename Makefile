@@ -3,10 +3,10 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test test-unit lint format clean
+.PHONY: help demo test test-unit chaos chaos-short bench-producer kill-control lint format clean
 
 help:  ## What there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 .venv/.demo: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -26,6 +26,18 @@ test: .venv/.test  ## All tests: unit, then integration with real servers and wo
 
 test-unit: .venv/.test  ## The fast tests, without servers
 	$(BIN)/pytest tests/unit
+
+chaos: .venv/.test  ## 20,000 images while processes are killed, Redis is lost and S3 fails (docs/chaos.md)
+	$(BIN)/python -m tests.chaos --images 20000 --kills 60 --redis-restarts 5 --redis-losses 1 --s3-fault-rate 0.05 $(CHAOS_ARGS)
+
+chaos-short: .venv/.test  ## The same with 600 images, in a minute or two
+	$(BIN)/python -m tests.chaos --images 600 --kills 6 --redis-restarts 1 --redis-losses 1 --s3-restarts 1 --again 6 $(CHAOS_ARGS)
+
+bench-producer: .venv/.test  ## Keys a second from listing to queue, and memory, at 10 thousand to 1 million keys
+	$(BIN)/python -m tests.benchmarks.producer
+
+kill-control: .venv/.test  ## Kill the control process a hundred times in one submission
+	PHOTOCHROM_TEST_KILLS=100 $(BIN)/pytest tests/acceptance/test_control_killed.py
 
 lint: .venv/.test  ## Style, formatting, types
 	$(BIN)/ruff check .
