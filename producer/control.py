@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from celery import signals
 
@@ -10,8 +11,8 @@ from producer.advance import advance
 from producer.inbox import take_inbox
 from producer.rebuild import ensure_epoch
 from producer.reconcile import reconcile
-from producer.resources import resources
-from producer.submission import load, make, parse_request
+from producer.resources import Resources, resources
+from producer.submission import Submission, load, make, parse_request
 from worker.app import ADVANCE, INBOX, RECONCILE, SUBMIT, app, mark_ready
 from worker.errors import PhotochromError, RetryableError
 
@@ -37,33 +38,13 @@ def submit_task(source: str, destination: str, **options: object) -> None:
 @app.task(name=ADVANCE)
 def advance_all() -> None:
     """One tick: enqueue what there is room for, close what has ended."""
-    held = resources()
-    for name in _active():
-        # reconciling takes the same lock: a page between its ledger entry and its messages would look lost
-        with held.ledger.lock(f"advance:{name}") as mine:
-            if not mine:
-                continue
-            try:
-                if held.ledger.is_cancelled(name):
-                    held.ledger.retire(name)
-                else:
-                    advance(load(name, held.store, held.settings), held)
-            except PhotochromError as error:
-                log.warning("submission %s waits: %s", name, error, extra={"action": "submission_waits"})
+    _for_each_active(_advance)
 
 
 @app.task(name=RECONCILE)
 def reconcile_all() -> None:
     """Put back what went missing from the queue."""
-    held = resources()
-    for name in _active():
-        with held.ledger.lock(f"advance:{name}") as mine:
-            if not mine:
-                continue
-            try:
-                reconcile(load(name, held.store, held.settings), held)
-            except PhotochromError as error:
-                log.warning("submission %s not reconciled: %s", name, error)
+    _for_each_active(reconcile)
 
 
 @app.task(name=INBOX)
@@ -78,11 +59,28 @@ def inbox() -> None:
         log.warning("the inbox waits: %s", error)
 
 
-def _active() -> list[str]:
-    """The submissions to look at; none while the ledger is not the true one."""
+def _for_each_active(work: Callable[[Submission, Resources], object]) -> None:
+    """Do something for every submission that has not ended; nothing while the ledger is not the true one.
+
+    One lock for all kinds of work: a page between its ledger entry and its messages would look lost.
+    """
     held = resources()
     try:
-        return held.ledger.active() if ensure_epoch(held) else []
+        names = held.ledger.active() if ensure_epoch(held) else []
     except PhotochromError as error:
         log.warning("the ledger cannot be checked: %s", error)
-        return []
+        return
+    for name in names:
+        try:
+            with held.ledger.lock(f"advance:{name}") as mine:
+                if mine:
+                    work(load(name, held.store, held.settings), held)
+        except PhotochromError as error:
+            log.warning("submission %s waits: %s", name, error, extra={"action": "submission_waits"})
+
+
+def _advance(submission: Submission, held: Resources) -> None:
+    if held.ledger.is_cancelled(submission.name):
+        held.ledger.retire(submission.name)
+    else:
+        advance(submission, held)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from worker.engine import Engine
-from worker.errors import ImageFault, OutOfMemoryFault, RetryableError
+from worker.errors import AccessDeniedFault, ImageFault, OutOfMemoryFault, RetryableError
 from worker.job import Format, Image, Job
 from worker.photo import luma, orientation
 from worker.photo.read import Photograph, read
@@ -51,7 +51,7 @@ def colorize(image: Image, job: Job, source: Source, engine: Engine, store: Stor
 def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settings) -> Source | None:
     """The source's bytes, or None when its result is there already and nothing is to be done.
 
-    Raises ImageFault with the reason "vanished", "changed", "too-large", "name-too-long", "outside-source" or
+    Raises ImageFault with the reason "vanished", "denied", "changed", "too-large", "name-too-long", "outside-source" or
     "destination-taken".
     """
     place = job.task.output(image.key)
@@ -75,6 +75,9 @@ def _fetch(image: Image, job: Job, store: Store, settings: Settings) -> Stored:
         source = store.get(bucket, image.key, most=settings.max_bytes)
     except NotFoundError as error:
         raise ImageFault("vanished", f"{image.key} was listed, but is not there any more") from error
+    except AccessDeniedFault as error:
+        next(store.list(Location.parse(job.task.source).folder()), None)  # denied for all: then this says so, too
+        raise ImageFault("denied", f"{image.key} may not be read, though others beside it may") from error
     if source.size > settings.max_bytes:
         raise ImageFault("too-large", f"{source.size:,} bytes are more than the limit of {settings.max_bytes:,}")
     return source

@@ -5,6 +5,7 @@
     |- RetryableError        the world's fault, and it may pass: tried again, nothing recorded
     |- ImageFault            this image's fault: quarantined with its reason, its neighbours go on
     `- WorkerFault           this worker's fault: the image is handed back untouched, nothing is quarantined
+       |- AccessDeniedFault  S3 lets this worker's credentials not do it
        |- CheckpointError    a model that is missing, altered, or does not fit
        `- OutOfMemoryFault   may be this worker's fault or this image's: the start counts towards poison
 
@@ -35,6 +36,10 @@ class ImageFault(PhotochromError):
 
 class WorkerFault(PhotochromError):
     """This worker cannot work: access denied, a missing bucket, a missing model, a broken installation."""
+
+
+class AccessDeniedFault(WorkerFault):
+    """S3 does not let these credentials do it: for one object that may be the object's own doing."""
 
 
 class CheckpointError(WorkerFault):

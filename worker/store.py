@@ -21,7 +21,7 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 
-from worker.errors import ImageFault, PhotochromError, RetryableError, UsageError, WorkerFault
+from worker.errors import AccessDeniedFault, ImageFault, PhotochromError, RetryableError, UsageError, WorkerFault
 from worker.settings import Settings
 
 STREAM_BYTES = 2**20
@@ -278,7 +278,7 @@ def _by_code(code: str, status: int, what: str) -> PhotochromError:
     if code in ARCHIVED:
         return ImageFault("archived", f"{what} lies in an archive's storage class: restore it first")
     if code in DENIED or status in (401, 403):
-        return WorkerFault(f"S3 denies access to {what} ({code})")
+        return AccessDeniedFault(f"S3 denies access to {what} ({code})")
     if 400 <= status < 500 and code not in PASSING_4XX and status not in (408, 429):
         return WorkerFault(f"S3 refuses the request for {what}: {status} {code}")
     return RetryableError(f"S3 answered {status} {code} for {what}")

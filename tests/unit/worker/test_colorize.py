@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from worker.colorize import Coloured, colorize, colorize_bytes, fetch, put_result
-from worker.errors import ImageFault, OutOfMemoryFault, RetryableError
+from worker.errors import AccessDeniedFault, ImageFault, OutOfMemoryFault, RetryableError
 from worker.job import Job
 from worker.photo.orientation import upright
 from worker.provenance import Provenance
@@ -266,3 +266,32 @@ def test_a_place_that_is_written_all_the_time_is_tried_again_later(store, monkey
     with pytest.raises(RetryableError):
         put(store)
     assert 1 < len(tries) < 20
+
+
+class DeniedObjects:
+    """A store whose objects may not be read; whether its bucket may be listed is another question."""
+
+    def __init__(self, listing):
+        self.listing = listing
+
+    def head(self, bucket, key):
+        raise NotFoundError(key)
+
+    def get(self, bucket, key, most=None):
+        raise AccessDeniedFault("S3 denies access")
+
+    def list(self, location):
+        if not self.listing:
+            raise AccessDeniedFault("S3 denies access")
+        return iter(())
+
+
+def test_one_object_that_may_not_be_read_is_the_images_fault(settings, engine):
+    this = job()
+    assert fault(fetch, this.images[0], this, engine, DeniedObjects(listing=True), settings) == "denied"
+
+
+def test_a_bucket_that_may_not_be_read_is_the_workers_fault(settings, engine):
+    this = job()
+    with pytest.raises(AccessDeniedFault):
+        fetch(this.images[0], this, engine, DeniedObjects(listing=False), settings)

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
 
 import worker.store
-from worker.errors import ImageFault, RetryableError, UsageError, WorkerFault
+from worker.errors import AccessDeniedFault, ImageFault, RetryableError, UsageError, WorkerFault
 from worker.settings import Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
 
@@ -148,12 +148,12 @@ ERRORS = [
     ("NoSuchKey", 404, NotFoundError),
     ("404", 404, NotFoundError),
     ("NoSuchBucket", 404, WorkerFault),
-    ("AccessDenied", 403, WorkerFault),
-    ("403", 403, WorkerFault),
-    ("ExpiredToken", 400, WorkerFault),
-    ("InvalidAccessKeyId", 403, WorkerFault),
-    ("SignatureDoesNotMatch", 403, WorkerFault),
-    ("SomethingNew", 401, WorkerFault),
+    ("AccessDenied", 403, AccessDeniedFault),
+    ("403", 403, AccessDeniedFault),
+    ("ExpiredToken", 400, AccessDeniedFault),
+    ("InvalidAccessKeyId", 403, AccessDeniedFault),
+    ("SignatureDoesNotMatch", 403, AccessDeniedFault),
+    ("SomethingNew", 401, AccessDeniedFault),
     ("AuthorizationHeaderMalformed", 400, WorkerFault),
     ("InvalidObjectState", 403, ImageFault),
     ("InternalError", 500, RetryableError),
