@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 from producer.pages import Page
+from producer.submission import exists
 from tests.chaos.pictures import Judgement, Kind, Picture, judge
 from worker import keys, paths
 from worker.store import Location, NotFoundError, Store
@@ -35,6 +36,8 @@ FINDINGS = (LOST, WRONG, MIXED_UP, TWICE, WRONGLY_QUARANTINED, NOT_QUARANTINED, 
 class Found:
     """What lies in S3, and what the ledger says of it."""
 
+    ended: bool = False
+    """Whether S3 says that the submission has ended."""
     ordinals: dict[str, list[int]] = field(default_factory=dict)
     """By name of the source, the ordinals that the manifest gave it: one."""
     finished: set[int] = field(default_factory=set)
@@ -56,12 +59,13 @@ class Verdict:
     """How many images were found how; all are zero when every promise held."""
 
     counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FINDINGS, 0))
-    examples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    examples: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, finding: str, example: str) -> None:
         self.counts[finding] += 1
-        if len(self.examples[finding]) < EXAMPLES:
-            self.examples[finding].append(example)
+        examples = self.examples.setdefault(finding, [])
+        if len(examples) < EXAMPLES:
+            examples.append(example)
 
     @property
     def all_well(self) -> bool:
@@ -94,7 +98,8 @@ def _check_outcome(picture: Picture, found: Found, verdict: Verdict) -> None:
     ordinal = ordinals[0]
     reasons = found.records.get(ordinal, [])
     example = f"{name} ({ordinal}): {picture.kind.name.lower()}, quarantined for {reasons}"
-    if not reasons and ordinal not in found.finished:
+    in_open_page = ordinal in found.done and not found.ended
+    if not reasons and ordinal not in found.finished and not in_open_page:
         verdict.add(LOST, example)
         return
     if len(reasons) > 1 or (ordinal in found.done and ordinal in found.quarantined):
@@ -122,7 +127,7 @@ def _check_result(picture: Picture, quarantined: bool, example: str, found: Foun
 
 def collect(submission: str, source: Location, destination: Location, state: str, store: Store, redis: Any) -> Found:
     """Read all of it; `redis` is a plain connection, so that the ledger's own reading is not trusted either."""
-    found = Found()
+    found = Found(ended=exists(store, state, paths.ended(submission)))
     for listed in store.list(Location(state, paths.pages(submission))):
         page = Page.model_validate_json(store.get(state, listed.key).data)
         for image in page.images:

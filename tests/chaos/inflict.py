@@ -23,6 +23,7 @@ from pathlib import Path
 
 from deploy.process import Process
 from deploy.stack import HOUSE, Stack
+from tests.chaos.worker import TRAP
 from worker.errors import PhotochromError
 
 FIRST, LAST = 0.02, 0.95
@@ -41,6 +42,7 @@ KILLS = {
     "worker: kill -9 of all": 4,
     "worker: kill -9 of the parent": 2,
     "worker: kill -9 of a child": 4,
+    "worker: kill -9 as it takes a job": 3,
     "worker: SIGTERM": 2,
     "worker: SIGTERM to all": 1,
     "control: kill -9": 3,
@@ -167,7 +169,12 @@ class Scene:
         return [self.control] if what.startswith("control") else self.workers
 
     def _kill(self, what: str, service: Service) -> bool:
-        if what.endswith("of a child"):
+        if what.endswith("takes a job"):
+            trap = service.process.folder / TRAP
+            if trap.exists():
+                return False
+            trap.touch()
+        elif what.endswith("of a child"):
             children = service.children()
             if not children:
                 return False

@@ -36,6 +36,7 @@ def found() -> Found:
     """Everything as it should be."""
     bad = {picture.number: picture.kind.value for picture in PICTURES if picture.kind is not Kind.GOOD}
     return Found(
+        ended=True,
         ordinals={picture.name: [picture.number] for picture in PICTURES},
         finished={picture.number for picture in PICTURES},
         records={number: [reason] for number, reason in bad.items()},
@@ -63,6 +64,14 @@ def test_nothing_is_found_where_every_promise_held(found: Found) -> None:
 
 def test_an_image_without_an_outcome_is_lost(found: Found) -> None:
     found.finished.remove(GOOD.number)
+
+    assert findings(found) == {check.LOST: 1}
+
+
+def test_of_a_submission_that_never_ended_only_what_has_no_outcome_anywhere_is_lost(found: Found) -> None:
+    found.ended = False
+    found.finished.clear()
+    found.done.remove(GOOD.number)
 
     assert findings(found) == {check.LOST: 1}
 

@@ -1,7 +1,8 @@
 """`photochrom` with a stand-in for the model: the processes of a chaos run, without torch.
 
 All but the model is the real thing. The stand-in's chroma follows from the gray picture that it saw, so that every
-result says which picture it was made of; and poison kills the process that decodes it.
+result says which picture it was made of. Poison kills the process that decodes it, and a trap the worker that takes
+the next job.
 """
 
 from __future__ import annotations
@@ -9,12 +10,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
+from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tests.chaos.pictures import KILLER, chroma
+
+TRAP = "die-taking-a-job"
+"""A file in the processes' folder: the next worker that has taken a message, and not yet noted that it has, removes
+the file and dies. Then the message is nowhere: only the reconciler brings its images back."""
 
 
 class Card(NamedTuple):
@@ -42,6 +49,8 @@ def put_stand_ins() -> None:
     _module("worker.models.checkpoint", Card=Card, Network=object)
     _module("worker.engine", Engine=Engine, engine_for=lambda model: one, prepare_process=lambda threads: None)
     _make_poison_deadly()
+    if "worker" in sys.argv[1:2]:
+        _make_taking_deadly()
 
 
 def _make_poison_deadly() -> None:
@@ -55,6 +64,20 @@ def _make_poison_deadly() -> None:
         return read(data, max_pixels)
 
     reading.read = read_or_die
+
+
+def _make_taking_deadly() -> None:
+    from kombu.transport.redis import QoS
+
+    append = QoS.append
+
+    def append_or_die(self: QoS, message: Any, delivery_tag: str) -> None:
+        with suppress(FileNotFoundError):
+            Path(TRAP).unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        append(self, message, delivery_tag)
+
+    QoS.append = append_or_die
 
 
 def _module(name: str, **contents: object) -> None:
