@@ -9,10 +9,10 @@ import time
 from producer.dispatch import dispatch
 from producer.pages import next_page
 from producer.progress import Progress, progress
-from producer.resources import Resources
 from producer.submission import Submission
 from worker import paths
 from worker.ledger import PageInFlight
+from worker.resources import Resources
 
 log = logging.getLogger("photochrom.control")
 

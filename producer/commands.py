@@ -102,7 +102,7 @@ def control(
 def cancel(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
     """Stop a submission: within seconds no worker starts another image of it. `resume` takes it up again."""
     from producer.lifecycle import cancel as stop
-    from producer.resources import resources
+    from worker.resources import resources
 
     stop(submission, resources())
     typer.echo(f"{submission} is cancelled; images in hand are finished")
@@ -111,7 +111,7 @@ def cancel(submission: Annotated[str, typer.Argument(help="Name of the submissio
 def resume(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
     """Take up a cancelled submission where it stopped."""
     from producer.lifecycle import resume as take_up
-    from producer.resources import resources
+    from worker.resources import resources
 
     take_up(submission, resources())
     typer.echo(f"{submission} goes on")
@@ -126,7 +126,7 @@ def redrive(
     The first submission's records stay as they are.
     """
     from producer.lifecycle import redrive as again
-    from producer.resources import resources
+    from worker.resources import resources
 
     typer.echo(again(submission, reason, resources()))
 
@@ -134,7 +134,7 @@ def redrive(
 def reconcile(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
     """Put back images that went missing from the queue, now; the control process does it by itself."""
     from producer.lifecycle import reconcile_now
-    from producer.resources import resources
+    from worker.resources import resources
 
     typer.echo(f"{reconcile_now(submission, resources())} images put back")
 
@@ -142,7 +142,7 @@ def reconcile(submission: Annotated[str, typer.Argument(help="Name of the submis
 def report(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
     """Write the completion report, one line an image, as CSV and JSON lines to the state bucket; prints where."""
     from producer.report import write_report
-    from producer.resources import resources
+    from worker.resources import resources
 
     for place in write_report(submission, resources()):
         typer.echo(place)

@@ -11,10 +11,10 @@ from producer.advance import advance
 from producer.inbox import take_inbox
 from producer.rebuild import ensure_epoch
 from producer.reconcile import reconcile
-from producer.resources import Resources, resources
 from producer.submission import Submission, load, make, parse_request
 from worker.app import ADVANCE, INBOX, RECONCILE, SUBMIT, app, mark_ready
 from worker.errors import PhotochromError, RetryableError
+from worker.resources import Resources, resources
 
 log = logging.getLogger("photochrom.control")
 

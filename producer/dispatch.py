@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from producer.pages import jobs_of
-from producer.resources import Resources
 from producer.submission import Submission
 from worker.app import app, send_job
 from worker.errors import ImageFault
 from worker.job import Image
 from worker.outcomes import record_quarantined
+from worker.resources import Resources
 from worker.store import Location
 
 

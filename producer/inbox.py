@@ -10,10 +10,10 @@ import hashlib
 import json
 import logging
 
-from producer.resources import Resources
 from producer.submission import make, parse_request
 from worker import paths
 from worker.errors import PhotochromError, RetryableError, UsageError
+from worker.resources import Resources
 from worker.store import Location
 
 log = logging.getLogger("photochrom.control")

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from producer.progress import quarantined
 from producer.rebuild import is_cancelled, mark_cancelled, rebuild
 from producer.reconcile import reconcile
-from producer.resources import Resources
 from producer.submission import ended, load, make, parse_request
 from worker import paths
 from worker.app import connect
 from worker.errors import UsageError
+from worker.resources import Resources
 
 BETWEEN_LOOKS = 2.0
 """Seconds; taking a message and noting it as taken are two steps, but not as long as that."""

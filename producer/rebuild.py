@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from producer.pages import read_page
-from producer.resources import Resources
 from producer.submission import exists
 from worker import paths
 from worker.ledger import PageInFlight
+from worker.resources import Resources
 from worker.store import Location, NotFoundError
 
 log = logging.getLogger("photochrom.control")

@@ -17,11 +17,11 @@ from itertools import groupby
 
 from producer.dispatch import dispatch
 from producer.pages import read_page
-from producer.resources import Resources
 from producer.submission import Submission
 from worker.errors import UsageError
 from worker.job import Job
 from worker.ledger import PageInFlight
+from worker.resources import Resources
 
 log = logging.getLogger("photochrom.control")
 

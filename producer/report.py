@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterable, Iterator
 
 from producer.pages import read_page
-from producer.resources import Resources
 from producer.submission import load
 from worker import paths
+from worker.resources import Resources
 from worker.store import PART_BYTES, Location
 
 FIELDS = ("ordinal", "key", "outcome", "reason", "etag", "size")

@@ -19,8 +19,8 @@ import producer.submission  # noqa: F401
 import training.commands  # noqa: F401
 import worker.store
 from deploy.servers import Valkey
-from producer.resources import resources as resources_of_control
 from worker.ledger import Ledger
+from worker.resources import resources as resources_of_control
 from worker.settings import PREFIX, Settings
 from worker.settings import settings as settings_of_process
 from worker.store import Store

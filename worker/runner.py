@@ -8,31 +8,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from worker.allowed import check_allowed
 from worker.colorize import Source, colorize, fetch
 from worker.engine import Engine, engine_for
 from worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
 from worker.job import Image, Job
-from worker.ledger import Ledger, Standing, Start
+from worker.ledger import Standing, Start
 from worker.outcomes import poison, record_quarantined
-from worker.settings import Settings
-from worker.store import Store
+from worker.resources import Resources
 
 log = logging.getLogger("photochrom.worker")
 
 TRIES = 3
 FIRST_WAIT = 0.2
 """Tries of an image after a fault that may pass, and seconds before the second; doubled each time, with jitter."""
-
-
-class Resources(NamedTuple):
-    """What one worker process holds on to."""
-
-    settings: Settings
-    store: Store
-    ledger: Ledger
 
 
 @dataclass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from functools import cache
 from typing import Any
 
 from celery import signals
@@ -15,10 +14,8 @@ from worker.app import COLORIZE, app, mark_ready, send_job
 from worker.engine import engine_for, prepare_process
 from worker.errors import RetryableError, UsageError, WorkerFault
 from worker.job import Job
-from worker.ledger import Ledger
-from worker.runner import Leftover, Resources, run_job
-from worker.settings import settings
-from worker.store import Store
+from worker.resources import Resources, resources
+from worker.runner import Leftover, run_job
 
 log = logging.getLogger("photochrom.worker")
 
@@ -29,13 +26,6 @@ RETRY_SECONDS, MOST_RETRY_SECONDS = 5, 300
 @signals.worker_shutting_down.connect
 def _drain(**_: object) -> None:
     drain.start_draining()
-
-
-@cache
-def resources() -> Resources:
-    """Made once in each process, never before a fork: connections cannot be shared with a parent."""
-    chosen = settings()
-    return Resources(chosen, Store(chosen), Ledger(chosen))
 
 
 @signals.worker_process_init.connect

@@ -25,12 +25,12 @@ from deploy.servers import Valkey
 from producer.advance import close_pages, enqueue_next_page
 from producer.progress import progress
 from producer.rebuild import bitmap
-from producer.resources import Resources
 from producer.submission import Submission
 from worker import keys, paths
 from worker.app import connect
 from worker.job import Task
 from worker.ledger import Ledger
+from worker.resources import Resources
 from worker.settings import Settings
 from worker.store import Store
 

@@ -4,12 +4,12 @@ import pytest
 
 import producer.pages
 from producer import control
-from producer.resources import Resources
 from producer.submission import load, submit
 from worker import app as celery_app
 from worker import paths
 from worker.app import COLORIZE, connect
 from worker.job import Job
+from worker.resources import Resources
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import producer.lifecycle
 from producer.advance import advance
 from producer.lifecycle import reconcile_now
 from producer.reconcile import _jobs, oldest_waiting, reconcile
-from producer.resources import Resources
 from worker import keys
 from worker.app import connect, send_job
 from worker.errors import UsageError
 from worker.ledger import Ledger
+from worker.resources import Resources
 
 UNACKED = keys.UNACKED.format(role="colorize")
 

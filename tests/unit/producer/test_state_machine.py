@@ -19,7 +19,6 @@ import producer.pages
 from producer.advance import advance
 from producer.rebuild import ensure_epoch
 from producer.reconcile import _jobs, reconcile
-from producer.resources import Resources
 from producer.submission import Submission
 from worker import keys, paths
 from worker.app import connect
@@ -27,6 +26,7 @@ from worker.errors import ImageFault
 from worker.job import Image, Job, Task
 from worker.ledger import Ledger, Standing
 from worker.outcomes import poison, record_quarantined
+from worker.resources import Resources
 from worker.settings import Settings
 from worker.store import ConflictError, Listed, Location, NotFoundError, Stored
 

@@ -5,7 +5,7 @@ import pytest
 import worker.runner
 import worker.tasks
 from worker.job import Job
-from worker.runner import Resources
+from worker.resources import Resources
 
 
 @pytest.fixture

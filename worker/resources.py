@@ -1,4 +1,4 @@
-"""What one control process holds on to."""
+"""What one process holds on to: a worker's child, a control process, a command."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from worker.store import Store
 
 
 class Resources(NamedTuple):
+    """Settings, and the connections made with them."""
+
     settings: Settings
     store: Store
     ledger: Ledger
@@ -18,6 +20,6 @@ class Resources(NamedTuple):
 
 @cache
 def resources() -> Resources:
-    """Made once in each process."""
+    """Made once in each process, never before a fork: connections cannot be shared with a parent."""
     chosen = settings()
     return Resources(chosen, Store(chosen), Ledger(chosen))
