@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 
@@ -54,15 +53,12 @@ def close_pages(name: str, held: Resources) -> None:
         if ended < page.images:
             continue
         finished = paths.FinishedPage(page.number, page.first, page.images)
-        data = json.dumps(finished._asdict()).encode()
-        place = paths.outcome(name, finished)
-        held.store.put(held.settings.state_bucket, place, data, content_type="application/json")
+        held.store.put_record(paths.outcome(name, finished), finished._asdict())
         held.ledger.remove_page(name, page.number)
 
 
 def end(name: str, now: Progress, held: Resources) -> None:
     """Note in S3 that a submission has ended, with its counts, and let Redis forget it in time."""
-    data = json.dumps(now.summary()).encode()
-    held.store.put(held.settings.state_bucket, paths.ended(name), data, content_type="application/json")
+    held.store.put_record(paths.ended(name), now.summary())
     held.ledger.retire(name)
     log.info("submission %s ended: %d done, %d quarantined", name, now.done, now.quarantined)

@@ -58,5 +58,4 @@ def _submit(key: str, held: Resources) -> str:
 
 
 def _answer(key: str, answer: dict[str, str], held: Resources) -> None:
-    data = json.dumps(answer).encode()
-    held.store.put(held.settings.state_bucket, key, data, content_type="application/json")
+    held.store.put_record(key, answer)

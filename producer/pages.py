@@ -47,9 +47,7 @@ def next_page(
     behind = found[-1].cursor if found else after
     page = Page(number=number, images=images, after=behind, last=len(found) < settings.page_images)
     try:
-        data = page.model_dump_json().encode()
-        key = paths.page(submission.name, number)
-        store.put(settings.state_bucket, key, data, content_type="application/json", if_absent=True)
+        store.put_record(paths.page(submission.name, number), page, if_absent=True)
     except ConflictError:
         return read_page(submission.name, number, store, settings)
     if not page.last:

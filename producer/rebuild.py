@@ -37,8 +37,7 @@ def ensure_epoch(held: Resources) -> bool:
                 if _is_unfinished(name, held):
                     rebuild(name, held)
             epoch = secrets.token_hex(8)
-            data = json.dumps({"epoch": epoch}).encode()
-            held.store.put(held.settings.state_bucket, paths.EPOCH, data, content_type="application/json")
+            held.store.put_record(paths.EPOCH, {"epoch": epoch})
             held.ledger.set_epoch(epoch)
         return mine
 
@@ -120,5 +119,4 @@ def is_cancelled(name: str, held: Resources) -> bool:
 
 
 def mark_cancelled(name: str, cancelled: bool, held: Resources) -> None:
-    data = json.dumps({"cancelled": cancelled}).encode()
-    held.store.put(held.settings.state_bucket, paths.cancelled(name), data, content_type="application/json")
+    held.store.put_record(paths.cancelled(name), {"cancelled": cancelled})

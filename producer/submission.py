@@ -90,10 +90,8 @@ def make(request: Request, settings: Settings) -> str:
         filters=request.filters,
     )
     store = Store(settings)
-    place = paths.submission(submission.name)
     try:
-        data = submission.model_dump_json().encode()
-        store.put(settings.state_bucket, place, data, content_type="application/json", if_absent=True)
+        store.put_record(paths.submission(submission.name), submission, if_absent=True)
     except ConflictError:
         _check_same(load(submission.name, store, settings), submission)
     if not ended(submission.name, store, settings):

@@ -50,7 +50,7 @@ def record_quarantined(
         time=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     place = paths.quarantine(submission, paths.QuarantinedImage(image.ordinal, fault.reason))
-    store.put(settings.state_bucket, place, record.model_dump_json().encode(), content_type="application/json")
+    store.put_record(place, record)
     ledger.record_quarantined(submission, image.ordinal, fault.reason)
 
 

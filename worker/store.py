@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,11 +21,16 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
 )
+from pydantic import BaseModel
 
+from worker import drain
 from worker.errors import AccessDeniedFault, ImageFault, PhotochromError, RetryableError, UsageError, WorkerFault
 from worker.settings import Settings
 
 STREAM_BYTES = 2**20
+
+CONNECT_SECONDS = 10
+"""A connection that takes longer never comes about."""
 
 PART_BYTES = 32 * 2**20
 """Objects of more bytes are written in parts of so many."""
@@ -108,23 +114,40 @@ class Store:
     @cached_property
     def _client(self) -> Any:
         settings = self._settings
-        return boto3.session.Session().client(
+        client = boto3.session.Session().client(
             "s3",
             endpoint_url=settings.s3_endpoint,
             region_name=settings.s3_region,
             config=Config(
-                connect_timeout=settings.s3_timeout,
+                connect_timeout=min(settings.s3_timeout, CONNECT_SECONDS),
                 read_timeout=settings.s3_timeout,
                 retries={"mode": "standard", "total_max_attempts": settings.s3_attempts},
                 s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
             ),
         )
+        client.meta.events.register_first("needs-retry.s3", _no_more_tries, unique_id="photochrom-drain")
+        return client
 
     def list(self, location: Location, after: str = "") -> Iterator[Listed]:
-        """Objects whose key starts with the location's prefix, in the server's order, those behind `after` only."""
+        """Objects whose key starts with the location's prefix, in the server's order, those behind `after` only.
+
+        A server may keep an order of its own, as long as it goes on behind a key where that key stands. SeaweedFS
+        does, folder by folder, but for one case: told to start after `x`, it leaves out `x/1`, which comes next.
+        """
+        if after and self._leaves_out_below(location.bucket, after):
+            yield from self._list(location.bucket, after + "/", "")
+        yield from self._list(location.bucket, location.prefix, after)
+
+    def _leaves_out_below(self, bucket: str, key: str) -> bool:
+        below = key + "/"
+        if next(self._list(bucket, below, ""), None) is None:
+            return False
+        return not any(item.key.startswith(below) for item in self._list(bucket, key, key))
+
+    def _list(self, bucket: str, prefix: str, after: str) -> Iterator[Listed]:
         pages = self._client.get_paginator("list_objects_v2")
-        with _translated(str(location)):
-            for page in pages.paginate(Bucket=location.bucket, Prefix=location.prefix, StartAfter=after):
+        with _translated(f"s3://{bucket}/{prefix}"):
+            for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
                 for item in page.get("Contents", ()):
                     yield Listed(item["Key"], item["ETag"], item["Size"])
 
@@ -180,6 +203,20 @@ class Store:
                 Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {}, **condition
             )
             return str(answer["ETag"])
+
+    def put_record(
+        self, key: str, record: BaseModel | Mapping[str, Any], *, if_match: str | None = None, if_absent: bool = False
+    ) -> str:
+        """Write a record, as JSON, into the state bucket and give back its ETag. Raises ConflictError, as `put`."""
+        text = record.model_dump_json() if isinstance(record, BaseModel) else json.dumps(record)
+        return self.put(
+            self._settings.state_bucket,
+            key,
+            text.encode(),
+            content_type="application/json",
+            if_match=if_match,
+            if_absent=if_absent,
+        )
 
     def put_parts(
         self,
@@ -243,6 +280,13 @@ class _Stream(io.RawIOBase):
     def close(self) -> None:
         self._body.close()
         super().close()
+
+
+def _no_more_tries(response: Any = None, caught_exception: Exception | None = None, **_: object) -> None:
+    """Asked by botocore before it tries a call again: a worker that drains has no time for that."""
+    status = response[0].status_code if response else 0
+    if drain.is_draining() and (caught_exception or status >= 500 or status == 429):
+        raise RetryableError(f"S3 failed while this worker stops: {caught_exception or status}")
 
 
 def _stored(answer: dict[str, Any], data: bytes) -> Stored:

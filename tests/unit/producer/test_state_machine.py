@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from pydantic import BaseModel
 
 import producer.pages
 from producer.advance import advance
@@ -64,6 +66,10 @@ class DictionaryStore:
             raise ConflictError(key)
         self.objects[key] = data
         return '"0"'
+
+    def put_record(self, key: str, record: BaseModel | Mapping[str, Any], **condition: Any) -> str:
+        text = record.model_dump_json() if isinstance(record, BaseModel) else json.dumps(record)
+        return self.put("photochrom-state", key, text.encode(), **condition)
 
 
 class Machine(RuleBasedStateMachine):

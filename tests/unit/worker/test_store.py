@@ -1,5 +1,6 @@
 """The seam to S3: places, conditional writes, and what becomes of its errors."""
 
+import json
 import socket
 import threading
 from contextlib import contextmanager
@@ -7,11 +8,21 @@ from contextlib import contextmanager
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 from botocore.stub import Stubber
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
 
 import worker.store
+from worker import drain
 from worker.errors import AccessDeniedFault, ImageFault, RetryableError, UsageError, WorkerFault
 from worker.settings import Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
+
+
+class Named(BaseModel):
+    name: str
+    count: int
+
 
 # ---- places
 
@@ -126,6 +137,67 @@ def test_a_bucket_may_be_made_twice(store):
     assert list(store.list(Location("new-bucket", ""))) == []
 
 
+@pytest.mark.parametrize("record", [{"name": "é", "count": 3}, Named(name="é", count=3)])
+def test_a_record_is_json_in_the_state_bucket(store, aws, record):
+    etag = store.put_record("submissions/s/ended.json", record)
+    stored = store.get("photochrom-state", "submissions/s/ended.json")
+    assert (json.loads(stored.data), stored.etag) == ({"name": "é", "count": 3}, etag)
+    head = aws.head_object(Bucket="photochrom-state", Key="submissions/s/ended.json")
+    assert head["ContentType"] == "application/json"
+
+
+def test_a_record_is_written_under_conditions_too(store):
+    seen = store.put_record("a", {"n": 1}, if_absent=True)
+    for condition in ({"if_absent": True}, {"if_match": '"0123456789abcdef0123456789abcdef"'}):
+        with pytest.raises(ConflictError):
+            store.put_record("a", {"n": 2}, **condition)
+    store.put_record("a", {"n": 3}, if_match=seen)
+    assert json.loads(store.get("photochrom-state", "a").data) == {"n": 3}
+
+
+# ---- the order of a listing
+
+
+class InFolderOrder:
+    """Lists as SeaweedFS does: folder by folder, and told to start after `x` without what is below `x`."""
+
+    def __init__(self, keys):
+        self.keys = sorted(keys, key=lambda key: key.split("/"))
+
+    def get_paginator(self, _):
+        return self
+
+    def paginate(self, Bucket, Prefix, StartAfter):  # noqa: N803 (boto3's names)
+        behind = [key for key in self.keys if not StartAfter or self.comes_after(key, StartAfter)]
+        yield {"Contents": [_item(key) for key in behind if key.startswith(Prefix)]}
+
+    def comes_after(self, key, start):
+        return key.split("/") > start.split("/") and not key.startswith(start + "/")
+
+
+class InByteOrder(InFolderOrder):
+    """Lists as AWS does."""
+
+    def __init__(self, keys):
+        self.keys = sorted(keys)
+
+    def comes_after(self, key, start):
+        return key > start
+
+
+names = st.text("x-/.1", min_size=1, max_size=4).filter(lambda name: "//" not in f"/{name}/" and "." not in name[:1])
+
+
+@given(keys=st.sets(names.map("in/".__add__), max_size=12), server=st.sampled_from([InFolderOrder, InByteOrder]))
+def test_a_listing_that_goes_on_behind_any_key_leaves_nothing_out_and_gives_nothing_twice(keys, server):
+    store = Store(Settings())
+    store.__dict__["_client"] = server(keys)
+    everything = [item.key for item in store.list(Location("archive", "in/"))]
+    assert sorted(everything) == sorted(keys)
+    for place, key in enumerate(everything):
+        assert [item.key for item in store.list(Location("archive", "in/"), after=key)] == everything[place + 1 :]
+
+
 # ---- errors
 
 
@@ -234,7 +306,7 @@ def server(answer):
 
 
 def store_at(url, **options):
-    return Store(Settings(s3_endpoint=url, s3_attempts=1, **{"s3_timeout": 5, **options}))
+    return Store(Settings(s3_endpoint=url, **{"s3_attempts": 1, "s3_timeout": 5, **options}))
 
 
 def head_of(size, *more):
@@ -290,6 +362,45 @@ def test_an_object_at_the_limit_is_downloaded(store):
     store.put("archive", "a", b"12345")
     assert store.get("archive", "a", most=5).data == b"12345"
     assert store.get("archive", "a", most=4).data == b""
+
+
+@pytest.fixture
+def tried(no_settings, closed_port, monkeypatch):
+    """Calls an S3 that is away (`at` a URL: one that answers so), five tries at the most; gives back how many."""
+
+    def tried(url=f"http://127.0.0.1:{closed_port}"):
+        store, tries = store_at(url, s3_attempts=5), []
+        store._client.meta.events.register("before-send.s3", lambda **_: tries.append(1))
+        with pytest.raises(RetryableError):
+            store.head("archive", "a")
+        return len(tries)
+
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
+    return tried
+
+
+@pytest.mark.parametrize(("draining", "tries"), [(False, 5), (True, 1)])
+def test_a_worker_that_drains_tries_no_call_again(tried, monkeypatch, draining, tries):
+    monkeypatch.setattr(drain, "is_draining", lambda: draining)
+    assert tried() == tries
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Slow Down", "429 Too Many Requests"])
+def test_a_worker_that_drains_takes_an_answer_that_may_pass_for_the_last(tried, monkeypatch, status):
+    monkeypatch.setattr(drain, "is_draining", lambda: True)
+    answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
+    with server(lambda connection: connection.sendall(answer)) as url:
+        assert tried(url) == 1
+
+
+def test_what_s3_answers_is_believed_while_a_worker_drains_too(store, monkeypatch):
+    monkeypatch.setattr(drain, "is_draining", lambda: True)
+    store.put("archive", "a", b"bytes")
+    assert store.get("archive", "a").data == b"bytes"
+    with pytest.raises(NotFoundError):
+        store.head("archive", "b")
+    with pytest.raises(ConflictError):
+        store.put("archive", "a", b"other", if_absent=True)
 
 
 # ---- large objects, in parts
