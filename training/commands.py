@@ -22,6 +22,9 @@ def train(
     encoder: Annotated[
         str, typer.Option(help="First weights of the VGG16: 'torchvision' (downloads), or a .safetensors file.")
     ] = "torchvision",
+    start: Annotated[
+        Path | None, typer.Option(help="Checkpoint (.safetensors) to go on from, instead of fresh weights.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="How often to validate; default from the recipe.")] = None,
     images_per_epoch: Annotated[int | None, typer.Option(help="Photographs between two validations.")] = None,
     batch: Annotated[int | None, typer.Option(help="Photographs a step.")] = None,
@@ -62,7 +65,7 @@ def train(
     )
     folder = out or Path("runs") / model
     with _Bars() as bars:
-        card = run(recipe, photographs, folder, name=model, encoder=encoder, tell=bars.show)
+        card = run(recipe, photographs, folder, name=model, encoder=encoder, tell=bars.show, start=start)
     typer.echo(f"Best checkpoint: {folder / 'best.safetensors'} {card.metrics}")
 
 

@@ -52,6 +52,7 @@ def train(
     name: str,
     encoder: str | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    start: Path | None = None,
 ) -> Card:
     """Train a model and give back the card of the best checkpoint, `out/best.safetensors`.
 
@@ -61,7 +62,7 @@ def train(
     """
     keep_freed_memory()
     torch.manual_seed(recipe.seed)
-    network = fresh_network(recipe, photographs, encoder)
+    network = _started(recipe, start) if start else fresh_network(recipe, photographs, encoder)
     optimizer = torch.optim.AdamW(parameter_groups(network, recipe), betas=(0.9, 0.99), weight_decay=recipe.decay)
     averaged = copy.deepcopy(network).requires_grad_(False)
     state = read_state(out, recipe, network, averaged, optimizer) or State()
@@ -87,7 +88,7 @@ def train(
         figures = {"epoch": state.epoch + 1, "training_loss": state.mean_loss, **figures}
         state.end_epoch(figures)
         if state.epochs_since_best(recipe.select) == 0:
-            card = describe(name, averaged, recipe, photographs, state, encoder)
+            card = describe(name, averaged, recipe, photographs, state, start or encoder)
             checkpoint.write(averaged, card, out / "best.safetensors")
         pictures.contact_sheet(out / f"epoch-{state.epoch:03d}.png", sheet, pictures.TITLES)
         pictures.curve(out / "curve.png", state.history)
@@ -108,6 +109,13 @@ def fresh_network(recipe: Recipe, photographs: Collection, encoder: str | None) 
             load_encoder(network.encoder, encoder)
         if network.config.decoder == "distribution":
             losses.measure_rarity(network.bins, _chroma_samples(photographs, recipe))
+    return network.to(memory_format=torch.channels_last)
+
+
+def _started(recipe: Recipe, start: Path) -> Network:
+    network, card = checkpoint.read(start)
+    if card.architecture != recipe.architecture:
+        raise UsageError(f"{start} is a {card.architecture}, and the recipe is for a {recipe.architecture}")
     return network.to(memory_format=torch.channels_last)
 
 
@@ -188,11 +196,14 @@ def _bytes(values: np.ndarray) -> np.ndarray:
 
 
 def describe(
-    name: str, network: Network, recipe: Recipe, photographs: Collection, state: State, encoder: str | None
+    name: str, network: Network, recipe: Recipe, photographs: Collection, state: State, start: Path | str | None
 ) -> Card:
     """The card of the network as it stands: what it is, what it was trained on and how, how well it does."""
     steps = state.epoch * recipe.steps_per_epoch
-    encoder_name = Path(encoder).name if encoder and isinstance(network, VggYuv) else None
+    if isinstance(start, Path):
+        first_weights: dict[str, str | None] = {"start": checkpoint.read_card(start).sha256}
+    else:
+        first_weights = {"encoder": Path(start).name if start and isinstance(network, VggYuv) else None}
     return Card(
         name=name,
         architecture=recipe.architecture,
@@ -203,7 +214,7 @@ def describe(
             validation_photographs=len(photographs.validation),
             mean_chroma=photographs.mean_chroma,
         ),
-        recipe={**recipe.model_dump(mode="json", exclude={"architecture", "config"}), "encoder": encoder_name},
+        recipe={**recipe.model_dump(mode="json", exclude={"architecture", "config"}), **first_weights},
         steps=steps,
         images_seen=steps * recipe.batch,
         metrics={key: round(value, 4) for key, value in state.history[-1].items() if key != "epoch"},

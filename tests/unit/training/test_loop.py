@@ -55,6 +55,25 @@ def final_state(out):
         return load_file(out / FILE), State.model_validate_json(file.metadata()["state"])
 
 
+def test_a_run_goes_on_from_a_checkpoint_and_says_from_which(finished, photographs, tmp_path):
+    start = finished[0] / "best.safetensors"
+    still = TINY.model_copy(update={"rate": 1e-12, "decay": 0.0, "epochs": 1})
+    card = loop.train(still, photographs, tmp_path, name="next", start=start)
+    begun = checkpoint.read_card(start)
+    assert card.recipe["start"] == begun.sha256
+    kept, first = (
+        dict(checkpoint.read(path)[0].named_parameters())
+        for path in (tmp_path / "best.safetensors", start)
+    )
+    assert all(torch.allclose(kept[name], first[name], atol=1e-4) for name in first)
+
+
+def test_a_checkpoint_of_another_architecture_is_no_start(finished, photographs, tmp_path):
+    other = Recipe(architecture="vgg16-yuv")
+    with pytest.raises(UsageError, match="autoencoder"):
+        loop.train(other, photographs, tmp_path, name="next", start=finished[0] / "best.safetensors")
+
+
 def test_the_best_checkpoint_loads_and_says_what_it_is(finished, photographs):
     network, card = checkpoint.read(finished[0] / "best.safetensors")
     assert isinstance(network, Autoencoder)
