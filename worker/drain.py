@@ -1,6 +1,7 @@
-"""Draining: after SIGTERM a worker finishes the image in hand and gives back the rest.
+"""Draining: after SIGTERM a worker finishes the image in hand, gives back the rest, and has ended within a stated time.
 
-The parent gets the signal; its children, which do the work, look at a byte that they share with it.
+The parent gets the signal; its children, which do the work, look at a byte that they share with it. What still works
+when the time is nearly over is killed: its message goes back into the queue.
 """
 
 from __future__ import annotations
@@ -8,6 +9,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+
+from billiard import active_children  # type: ignore[import-untyped]  # Celery's pool is made of these
+
+LAST_SECONDS = 5.0
+"""Of the time to drain, for the parent to put back what killed children had in hand; at most half of it."""
 
 _draining = multiprocessing.RawValue("b", 0)  # a bare byte: a signal handler must not wait for a lock
 
@@ -19,6 +25,25 @@ def start_draining() -> None:
 
 def is_draining() -> bool:
     return bool(_draining.value)
+
+
+def end_within(seconds: float) -> None:
+    """In the parent's main thread: whatever happens, this worker has ended when so many seconds have passed.
+
+    A timer of the kernel's, since a signal handler must not start a thread. Told twice, the first time counts.
+    """
+    if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL and not signal.getitimer(signal.ITIMER_REAL)[0]:
+        last = min(LAST_SECONDS, seconds / 2)
+        signal.signal(signal.SIGALRM, lambda *_: _kill_children(last))
+        signal.setitimer(signal.ITIMER_REAL, seconds - last)
+
+
+def _kill_children(last: float) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends this process
+    signal.setitimer(signal.ITIMER_REAL, last)
+    os.write(2, b"photochrom: no time left to drain: what is still in hand goes back into the queue\n")
+    for child in active_children():
+        os.kill(child.pid, signal.SIGKILL)
 
 
 def outlive_the_group() -> None:

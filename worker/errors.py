@@ -7,10 +7,11 @@
     `- WorkerFault           this worker's fault: the image is handed back untouched, nothing is quarantined
        |- AccessDeniedFault  S3 lets this worker's credentials not do it
        |- CheckpointError    a model that is missing, altered, or does not fit
+       |- DiskFullFault      there is no room for what an image needs
        `- OutOfMemoryFault   may be this worker's fault or this image's: the start counts towards poison
 
 Foreign exceptions are translated where they enter: S3's in `store.py`, Redis's in `ledger.py`, the codecs' in
-`photo/`, safetensors' in `models/checkpoint.py`.
+`photo/`, safetensors' in `models/checkpoint.py`, the machine's own in `shortage.py`.
 """
 
 
@@ -44,6 +45,10 @@ class AccessDeniedFault(WorkerFault):
 
 class CheckpointError(WorkerFault):
     """A checkpoint that is missing, altered, or does not fit the architecture its card names."""
+
+
+class DiskFullFault(WorkerFault):
+    """There is no room on this worker's disk. What one image needs of it is bounded: the image is not to blame."""
 
 
 class OutOfMemoryFault(WorkerFault):

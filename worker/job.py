@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from worker.errors import ImageFault, UsageError
+from worker.settings import JpegProfile
 from worker.store import Location
 
 Format = Literal["jpeg", "png", "tiff"]
@@ -15,7 +16,17 @@ Format = Literal["jpeg", "png", "tiff"]
 OnChange = Literal["quarantine", "take"]
 Priority = Literal[0, 3, 6, 9]
 
-SUFFIXES: dict[str, Format] = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff"}
+READ_ONLY: dict[str, Format] = {".webp": "png", ".jp2": "tiff", ".j2k": "tiff", ".jpx": "tiff", ".jpf": "tiff"}
+"""Formats that are read and not written, and what their results are written as by default."""
+
+SUFFIXES: dict[str, Format] = {
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".png": "png",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+    **READ_ONLY,
+}
 """Which file names are taken for photographs, and what they are written as by default."""
 
 
@@ -39,6 +50,7 @@ class Task(BaseModel):
     destination: str = Field(description="s3://bucket/prefix, where the results go")
     model: str
     format: Format | None = Field(None, description="of the results; the source's own when not given")
+    jpeg: JpegProfile | None = Field(None, description="how JPEG is coloured; as the worker is set when not given")
     on_change: OnChange = Field(
         "quarantine", description="when a source is not what was listed: quarantine, or take it"
     )
@@ -54,6 +66,10 @@ class Task(BaseModel):
         if source.contains(destination) or destination.contains(source):
             raise ValueError(f"{destination} and the source {source} lie inside one another")
         return self
+
+    def output_format(self, key: str) -> Format | None:
+        """The format of the result for the source `key`; None where it is whatever the file turns out to be."""
+        return self.format or READ_ONLY.get(PurePosixPath(key).suffix.lower())
 
     def output(self, key: str) -> Location:
         """Where the result for the source `key` goes: below the destination, as below the source.
@@ -105,8 +121,10 @@ class Job(BaseModel):
 
 
 def output_name(name: str, format: Format | None) -> str:
-    """The name of a result: the source's, with another suffix only where another format was asked for."""
+    """The name of a result: the source's, with another suffix only where its format is another one."""
     path = PurePosixPath(name)
-    if format is None or SUFFIXES.get(path.suffix.lower()) == format:
+    suffix = path.suffix.lower()
+    wanted = format or READ_ONLY.get(suffix)
+    if wanted is None or (suffix not in READ_ONLY and SUFFIXES.get(suffix) == wanted):
         return name
-    return name.removesuffix(path.suffix) + {"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}[format]
+    return name.removesuffix(path.suffix) + {"jpeg": ".jpg", "png": ".png", "tiff": ".tif"}[wanted]

@@ -17,12 +17,32 @@ from worker.job import Image, Job
 from worker.ledger import Standing, Start
 from worker.outcomes import poison, record_quarantined
 from worker.resources import Resources
+from worker.shortage import shortages_translated
 
 log = logging.getLogger("photochrom.worker")
 
 TRIES = 3
 FIRST_WAIT = 0.2
 """Tries of an image after a fault that may pass, and seconds before the second; doubled each time, with jitter."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A job that is being worked through, and with what."""
+
+    job: Job
+    engine: Engine
+    held: Resources
+    may_go_on: Callable[[], bool]
+
+    def fetch(self, image: Image) -> Source | None:
+        check_allowed(self.job.task, self.held.settings)
+        return fetch(image, self.job, self.engine, self.held.store, self.held.settings)
+
+    def fetch_ahead(self, image: Image) -> Source | None:
+        if not self.may_go_on():
+            raise RetryableError(f"{image.key} is left for later")
+        return self.fetch(image)
 
 
 @dataclass
@@ -39,7 +59,7 @@ class Leftover:
 def run_job(
     job: Job, held: Resources, may_go_on: Callable[[], bool], engines: Callable[[str], Engine] = engine_for
 ) -> Leftover:
-    """Work through a job and say what is left of it. `may_go_on` is asked between two images.
+    """Work through a job and say what is left of it. `may_go_on` is asked between two images, and before every try.
 
     A fault of the image ends the image; one that may pass leaves it for later; one of the worker leaves all the rest.
     """
@@ -50,8 +70,8 @@ def run_job(
     left = Leftover()
     if not waiting:
         return left
-    engine = engines(job.task.model)
-    for place, (image, source) in enumerate(_fetched_ahead(waiting, job, engine, held)):
+    run = _Run(job, engines(job.task.model), held, may_go_on)
+    for place, (image, source) in enumerate(_fetched_ahead(waiting, run)):
         if isinstance(left.fault, WorkerFault) or not may_go_on():
             left.images += waiting[place:]
             break
@@ -59,60 +79,57 @@ def run_job(
         if start.standing is Standing.CANCELLED:
             return Leftover()
         if start.standing is Standing.STARTED:
-            _run_image(image, job, start, source, engine, held, left)
+            _run_image(image, start, source, run, left)
     return left
 
 
-def _run_image(
-    image: Image, job: Job, start: Start, source: Future[Source | None], engine: Engine, held: Resources, left: Leftover
-) -> None:
+def _run_image(image: Image, start: Start, source: Future[Source | None], run: _Run, left: Leftover) -> None:
     """One image to its outcome, or into what is left."""
+    submission, held = run.job.submission, run.held
     try:
         try:
             if start.number > held.settings.max_starts:
                 raise poison(image, start.number - 1)
-            _colorize_with_retries(image, job, source, engine, held)
-            held.ledger.record_done(job.submission, image.ordinal)
-            log.info("done %s", image.key, extra={"action": "image_done", "submission": job.submission})
+            with shortages_translated():
+                _colorize_with_retries(image, source, run)
+            held.ledger.record_done(submission, image.ordinal)
+            log.info("done %s", image.key, extra={"action": "image_done", "submission": submission})
         except ImageFault as fault:
             log.warning("quarantined %s: %s", image.key, fault, extra={"action": "image_quarantined"})
-            record_quarantined(job.submission, image, fault, held.store, held.ledger, held.settings)
+            record_quarantined(submission, image, fault, held.store, held.ledger, held.settings)
     except (RetryableError, WorkerFault) as fault:
         left.images.append(image)
         left.fault = fault
         if not isinstance(fault, OutOfMemoryFault):
-            held.ledger.give_back(job.submission, image.ordinal, start)
+            held.ledger.give_back(submission, image.ordinal, start)
 
 
-def _colorize_with_retries(
-    image: Image, job: Job, source: Future[Source | None], engine: Engine, held: Resources
-) -> None:
+def _colorize_with_retries(image: Image, source: Future[Source | None], run: _Run) -> None:
     for attempt in range(TRIES):
         try:
-            fetched = source.result() if attempt == 0 else _fetch(image, job, engine, held)
+            fetched = source.result() if attempt == 0 else run.fetch(image)
             if fetched:
-                colorize(image, job, fetched, engine, held.store, held.settings)
+                colorize(image, run.job, fetched, run.engine, run.held.store, run.held.settings)
             return
         except RetryableError as error:
-            if attempt == TRIES - 1:
+            if attempt == TRIES - 1 or not run.may_go_on():
                 raise
             log.info("again %s: %s", image.key, error, extra={"action": "image_retried"})
             time.sleep(FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5))
 
 
-def _fetch(image: Image, job: Job, engine: Engine, held: Resources) -> Source | None:
-    check_allowed(job.task, held.settings)
-    return fetch(image, job, engine, held.store, held.settings)
+def _fetched_ahead(images: list[Image], run: _Run) -> Iterator[tuple[Image, Future[Source | None]]]:
+    """Each image with its bytes to come; the next one is fetched while the caller works on this one.
 
-
-def _fetched_ahead(
-    images: list[Image], job: Job, engine: Engine, held: Resources
-) -> Iterator[tuple[Image, Future[Source | None]]]:
-    """Each image with its bytes to come; the next one is fetched while the caller works on this one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as pool:
+    When the run may not go on, the next one's fetch is not begun, and the end of one that was begun is not awaited.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="fetch")
+    try:
         ahead: Future[Source | None] | None = None
         for place, image in enumerate(images):
-            current = ahead or pool.submit(_fetch, image, job, engine, held)
+            current = ahead or pool.submit(run.fetch, image)
             following = images[place + 1 : place + 2]
-            ahead = pool.submit(_fetch, following[0], job, engine, held) if following else None
+            ahead = pool.submit(run.fetch_ahead, following[0]) if following else None
             yield image, current
+    finally:
+        pool.shutdown(wait=run.may_go_on(), cancel_futures=True)

@@ -18,6 +18,12 @@ from worker.errors import UsageError
 PREFIX = "PHOTOCHROM_"
 MEBIBYTE = 2**20
 
+JpegProfile = Literal["archive", "compatible", "reencode"]
+"""How a gray JPEG becomes a coloured one: spliced with its original kept inside, spliced and interleaved, or anew."""
+
+COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""A picture that is partly recorded and partly made by a trained model."""
+
 Prefixes = Annotated[tuple[str, ...], NoDecode]
 
 
@@ -37,14 +43,24 @@ class Settings(BaseSettings):
     write_to: Prefixes = Field((), description="what a worker may write: s3://bucket/prefix, separated by commas")
 
     model: str = Field("champion", description="model of jobs that name none")
+    jpeg_profile: JpegProfile = Field("archive", description="how gray JPEG is coloured: archive, compatible, reencode")
     jpeg_quality: int = Field(95, ge=1, le=100, description="quality of JPEG that has to be encoded anew")
+    chroma_quality: int = Field(90, ge=1, le=100, description="quality of the colour that is spliced into a JPEG")
+    digital_source_type: str = Field(
+        COMPOSITE, description="IPTC's word in the results' XMP for what they are, as a full URI"
+    )
     max_pixels: PositiveInt = Field(300_000_000, description="larger pictures are quarantined before decoding")
+    max_pages: PositiveInt = Field(1000, description="files of more pages are quarantined before decoding")
+    max_segments: PositiveInt = Field(100_000, description="most segments, chunks or tags of a file's structure")
     max_bytes: PositiveInt = Field(2048 * MEBIBYTE, description="larger files are quarantined before download")
 
     job_images: int = Field(32, ge=1, le=32, description="most images in a job")
     job_bytes: PositiveInt = Field(64 * MEBIBYTE, description="most listed bytes in a job of several images")
     page_images: PositiveInt = Field(1000, description="images in a page of a submission's manifest")
     job_seconds: PositiveFloat = Field(60.0, description="seconds after which a worker gives back the rest of a job")
+    drain_seconds: PositiveFloat = Field(
+        100.0, description="seconds within which a worker that is told to stop has ended"
+    )
     max_starts: PositiveInt = Field(3, description="starts without an outcome before an image is quarantined as poison")
     window: PositiveInt = Field(50_000, description="most images of a submission in flight")
 
@@ -58,6 +74,13 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @field_validator("digital_source_type")
+    @classmethod
+    def _is_uri(cls, value: str) -> str:
+        if not re.fullmatch(r"https?://[^\s<>\"]{1,200}", value):
+            raise ValueError("it is not a full URI, such as those of IPTC's NewsCodes")
+        return value
 
     @field_validator("s3_endpoint")
     @classmethod

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, BinaryIO, NamedTuple
 
 import boto3
 from botocore.config import Config
@@ -176,6 +178,19 @@ class Store:
                 fits = most is None or answer["ContentLength"] <= most
                 return _stored(answer, body.read() if fits else b"")
 
+    def download(self, bucket: str, key: str, into: BinaryIO, most: int) -> Stored:
+        """Write the object's bytes into a file, verified as by `get`; its `data` is empty. Raises NotFoundError.
+
+        Of an object of more than `most` bytes nothing is downloaded, while `size` says how large it is. On a fault the
+        file holds a part of the object.
+        """
+        with _translated(f"s3://{bucket}/{key}"):
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                if answer["ContentLength"] <= most:
+                    shutil.copyfileobj(body, into, STREAM_BYTES)
+                return _stored(answer, b"")
+
     def open(self, bucket: str, key: str) -> io.BufferedReader:
         """The object as a stream to read once, from the beginning. Raises NotFoundError."""
         with _translated(f"s3://{bucket}/{key}"):
@@ -186,21 +201,27 @@ class Store:
         self,
         bucket: str,
         key: str,
-        data: bytes,
+        data: bytes | BinaryIO,
         *,
         content_type: str = "application/octet-stream",
         metadata: dict[str, str] | None = None,
         if_match: str | None = None,
         if_absent: bool = False,
     ) -> str:
-        """Write an object and give back its ETag. Raises ConflictError when the condition does not hold."""
+        """Write an object, of bytes or of a whole file, and give back its ETag.
+
+        Raises ConflictError when the condition does not hold.
+        """
         condition: dict[str, str] = {"IfMatch": if_match} if if_match else {"IfNoneMatch": "*"} if if_absent else {}
-        if len(data) > PART_BYTES:
-            parts = (data[start : start + PART_BYTES] for start in range(0, len(data), PART_BYTES))
+        file = io.BytesIO(data) if isinstance(data, bytes) else data
+        file.seek(0)
+        first = file.read(PART_BYTES)
+        if len(first) == PART_BYTES:
+            parts = chain([first], iter(lambda: file.read(PART_BYTES), b""))
             return self.put_parts(bucket, key, parts, content_type, metadata, condition)
         with _translated(f"s3://{bucket}/{key}"):
             answer = self._client.put_object(
-                Bucket=bucket, Key=key, Body=data, ContentType=content_type, Metadata=metadata or {}, **condition
+                Bucket=bucket, Key=key, Body=first, ContentType=content_type, Metadata=metadata or {}, **condition
             )
             return str(answer["ETag"])
 

@@ -16,6 +16,8 @@ from worker.errors import RetryableError, UsageError, WorkerFault
 from worker.job import Job
 from worker.resources import Resources, resources
 from worker.runner import Leftover, run_job
+from worker.settings import settings
+from worker.shortage import shortages_translated
 
 log = logging.getLogger("photochrom.worker")
 
@@ -26,6 +28,7 @@ RETRY_SECONDS, MOST_RETRY_SECONDS = 5, 300
 @signals.worker_shutting_down.connect
 def _drain(**_: object) -> None:
     drain.start_draining()
+    drain.end_within(settings().drain_seconds)
 
 
 @signals.worker_process_init.connect
@@ -48,7 +51,8 @@ def colorize_job(message: dict[str, Any]) -> None:
     held = resources()
     until = time.monotonic() + held.settings.job_seconds
     try:
-        left = run_job(job, held, lambda: not drain.is_draining() and time.monotonic() < until)
+        with shortages_translated():
+            left = run_job(job, held, lambda: not drain.is_draining() and time.monotonic() < until)
         send_back(job, left, held)
     except (RetryableError, WorkerFault) as fault:
         # The ledger could not be asked, or no model loaded: the message itself goes back, or is redelivered in time.

@@ -43,9 +43,9 @@ class Engine:
         return chroma(gray)
 
 
-def put_stand_ins() -> None:
-    """To be called before anything of the worker is imported."""
-    one = Engine()
+def put_stand_ins(one: Engine | None = None) -> None:
+    """To be called before anything of the worker is imported; `one` is the engine of all models."""
+    one = one or Engine()
     _module("worker.models.checkpoint", Card=Card, Network=object)
     _module("worker.engine", Engine=Engine, engine_for=lambda model: one, prepare_process=lambda threads: None)
     _make_poison_deadly()

@@ -2,6 +2,7 @@
 
 import io
 import json
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -335,11 +336,54 @@ def test_nothing_of_a_cancelled_submission_is_started_and_nothing_comes_back(hel
     assert held.ledger.counts("s") == Counts(1, 0, {})
 
 
-def test_a_worker_that_is_to_stop_finishes_the_image_in_hand_and_gives_back_the_rest(held, make_job, aws):
-    job, asked = make_job(4), []
-    assert run_job(job, held, lambda: len(asked.append(1) or asked) <= 2) == Leftover([*job.images[2:]])
+def test_a_worker_that_is_to_stop_finishes_the_image_in_hand_and_gives_back_the_rest(held, make_job, aws, engine):
+    job = make_job(4)
+    assert run_job(job, held, lambda: len(engine.seen) < 2) == Leftover([*job.images[2:]])
     assert written(aws) == ["out/0.png", "out/1.png"]
     assert held.ledger.starts("s", [2, 3]) == {2: 0, 3: 0}
+
+
+def test_a_worker_that_is_to_stop_tries_nothing_again(held, make_job, failing):
+    job, error = make_job(2), RetryableError("slow down")
+    failed = failing("get", _0=error)
+    assert run_job(job, held, lambda: not failed).images == list(job.images)
+    assert failed == ["in/0.png"]
+    assert held.ledger.starts("s", [0, 1]) == {0: 0, 1: 0}
+
+
+def watched(held, monkeypatch, look):
+    """Let `look` see every key that is fetched, before it is."""
+    get = held.store.get
+    monkeypatch.setattr(held.store, "get", lambda bucket, key, **options: look(key) or get(bucket, key, **options))
+
+
+def test_a_worker_that_is_to_stop_fetches_nothing_ahead(held, make_job, monkeypatch):
+    job, fetched = make_job(3), []
+    watched(held, monkeypatch, fetched.append)
+    left = run_job(job, held, lambda: not fetched)
+    assert fetched == ["in/0.png"]
+    assert left.images[-2:] == [*job.images[1:]]
+
+
+def test_a_worker_that_is_to_stop_does_not_wait_for_what_is_fetched_ahead(held, make_job, monkeypatch, engine):
+    """The download of the next image hangs."""
+    job, begun, go_on, ended = make_job(2), Event(), Event(), Event()
+    predict = engine.predict
+    monkeypatch.setattr(engine, "predict", lambda gray, _=None: begun.wait(30) and predict(gray))
+
+    def hang(key):
+        if key == "in/1.png":
+            begun.set()
+            go_on.wait(30)
+            ended.set()
+
+    watched(held, monkeypatch, hang)
+    left = run_job(job, held, lambda: not begun.is_set())
+    waited = ended.is_set()
+    go_on.set()
+    assert ended.wait(30)
+    assert not waited
+    assert left == Leftover([job.images[1]])
 
 
 def test_a_fault_that_passes_at_once_is_not_seen_from_outside(held, make_job, failing):

@@ -1,8 +1,10 @@
 """The task: what is left of a job comes back, and a worker that cannot work takes no more."""
 
+import errno
 import json
 
 import pytest
+from celery import signals
 from celery.exceptions import Reject
 
 import worker.tasks
@@ -80,6 +82,15 @@ def test_a_worker_that_drains_starts_nothing(held, make_job, again, monkeypatch,
     assert engine.seen == []
 
 
+def test_a_worker_that_is_told_to_stop_drains_within_the_time_that_is_set(monkeypatch, exported):
+    told = []
+    monkeypatch.setattr(drain, "start_draining", lambda: told.append("drain"))
+    monkeypatch.setattr(drain, "end_within", told.append)
+    monkeypatch.setenv("PHOTOCHROM_DRAIN_SECONDS", "77")
+    signals.worker_shutting_down.send(sender=None, sig="SIGTERM", how="Warm", exitcode=0)
+    assert told == ["drain", 77.0]
+
+
 def test_images_next_to_one_that_was_started_come_back_each_in_a_job_of_its_own(held, make_job, again):
     job = make_job(3)
     held.ledger.start("s", 1)
@@ -99,6 +110,52 @@ def test_a_worker_that_cannot_work_gives_back_the_rest_and_takes_no_more(held, m
     assert [(back.attempt, wait) for back, wait in again] == [(0, 0)]
     assert stops == [1]
     assert held.ledger.counts("s") == Counts(1, 0, {})
+
+
+SHORTAGES = {
+    "memory": (MemoryError(), 1),
+    "disk": (OSError(errno.ENOSPC, "No space left on device"), 0),
+    "quota": (OSError(errno.EDQUOT, "Disk quota exceeded"), 0),
+}
+
+
+@pytest.mark.parametrize("method", ["head", "get", "put"])
+@pytest.mark.parametrize("shortage", SHORTAGES)
+def test_a_worker_without_memory_or_disk_quarantines_nothing_and_takes_no_more(
+    held, make_job, again, failing, stops, method, shortage
+):
+    error, starts = SHORTAGES[shortage]
+    job = make_job(3, {2: b"no photograph"})
+    failing(method, _1=error)
+    colorize_job(job.message())
+    assert ordinals(again) == [[1, 2]]
+    assert stops == [1]
+    assert held.ledger.counts("s") == Counts(1, 0, {})
+    assert held.ledger.starts("s", [0, 1, 2]) == {0: 0, 1: starts, 2: 0}
+
+
+@pytest.mark.parametrize("shortage", SHORTAGES)
+def test_a_shortage_while_predicting_is_the_workers_too(held, make_job, again, engine, monkeypatch, stops, shortage):
+    error, starts = SHORTAGES[shortage]
+
+    def predict(*_):
+        raise error
+
+    monkeypatch.setattr(engine, "predict", predict)
+    colorize_job(make_job(1).message())
+    assert (ordinals(again), stops) == ([[0]], [1])
+    assert held.ledger.counts("s") == Counts(0, 0, {})
+    assert held.ledger.starts("s", [0]) == {0: starts}
+
+
+def test_a_shortage_while_a_model_is_loaded_gives_back_the_whole_job(held, make_job, again, monkeypatch, stops):
+    def load(_):
+        raise MemoryError
+
+    monkeypatch.setattr(worker.runner.run_job, "__defaults__", (load,))
+    with pytest.raises(Reject) as back:
+        colorize_job(make_job(2).message())
+    assert (back.value.requeue, again, stops) == (True, [], [1])
 
 
 @pytest.mark.parametrize("error", [CheckpointError("no model"), RetryableError("Redis cannot be reached")])
