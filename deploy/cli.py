@@ -22,7 +22,7 @@ app = typer.Typer(
 
 _PANELS = {
     "Start here": (deploy.commands.demo,),
-    "Colour": (worker.commands.colorize, producer.commands.submit),
+    "Colour": (worker.commands.colorize, producer.commands.submit, worker.commands.restore, worker.commands.verify),
     "Submissions": (
         producer.commands.status,
         producer.commands.cancel,

@@ -18,10 +18,10 @@ from training import metrics
 from training.metrics import MEASURES
 from training.photographs import Photograph as Encoded
 from training.photographs import center_square
-from worker.colorize import compose, predict
+from worker.colorize import predict
 from worker.engine import Engine
-from worker.photo.orientation import UPRIGHT
-from worker.photo.read import Photograph
+from worker.photo.luma import join
+from worker.photo.raster import Raster
 
 SIDE = 224
 RESAMPLES = 5000
@@ -109,9 +109,9 @@ def evaluate(
             continue
         gray = gray_of(truth)
         results = {
-            "model": compose(gray, predict(gray, engine, vividness)),
-            "gray": compose(gray, np.zeros_like(constant)),
-            "mean chroma": compose(gray, constant),
+            "model": join(gray.luma, predict(gray, engine, vividness)),
+            "gray": join(gray.luma, np.zeros_like(constant)),
+            "mean chroma": join(gray.luma, constant),
         }
         for contender, result in results.items():
             rows[contender].append(metrics.score(result, truth))
@@ -121,10 +121,9 @@ def evaluate(
     return Evaluation(names, {name: np.array(scores) for name, scores in rows.items()}, np.array(truths), left_out)
 
 
-def gray_of(rgb: np.ndarray) -> Photograph:
+def gray_of(rgb: np.ndarray) -> Raster:
     """A photograph as if it had been read from a gray file: the luma of RGB uint8 (h, w, 3)."""
-    luma = np.asarray(Image.fromarray(rgb).convert("L"))
-    return Photograph(luma, None, "png", UPRIGHT, b"", None, None)
+    return Raster(np.asarray(Image.fromarray(rgb).convert("L")))
 
 
 def table(evaluation: Evaluation, title: str) -> str:

@@ -28,6 +28,10 @@ def colorize(
     files: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
     to: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
     format: Annotated[str | None, typer.Option(help="jpeg, png or tiff; default is the source's own.")] = None,
+    jpeg: Annotated[
+        str | None,
+        typer.Option(help="How a gray JPEG is coloured: archive (the default), compatible or reencode."),
+    ] = None,
     model: Annotated[str, typer.Option(help="Model by name, or the path of a .safetensors checkpoint.")] = "champion",
     json: Annotated[bool, typer.Option("--json", help="One JSON line per photograph.")] = False,
 ) -> None:
@@ -35,8 +39,38 @@ def colorize(
 
     Results keep their source's file name (with the format's suffix, where --format changes it). A photograph that
     cannot be coloured is reported with its reason and does not stop the others; the exit code is then 1.
-    """
-    from worker.local import colorize_files
 
-    failed = colorize_files(files, to, format, model, as_json=json)
+    PNG and TIFF keep every level of gray. A gray JPEG keeps its gray as it is, and with --jpeg archive `photochrom
+    restore` gives the original back; compatible makes one scan of it, for old readers; reencode decodes and encodes.
+    """
+    from worker.local import Wish, colorize_files
+
+    failed = colorize_files(files, to, Wish(format, jpeg), model, as_json=json)
     raise typer.Exit(1 if failed else 0)
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A coloured JPEG of the archive profile.")],
+    to: Annotated[Path, typer.Option(help="Where the original is written; never over a file that is there.")],
+) -> None:
+    """Give the original gray JPEG back from its coloured result, byte for byte.
+
+    What the coloured file keeps carries the original's SHA-256, against which it is checked before it is written.
+    """
+    from worker.fidelity import restore_file
+
+    restore_file(file, to)
+
+
+def verify(
+    file: Annotated[Path, typer.Argument(help="A result.")],
+    original: Annotated[Path, typer.Option(help="The file that it was made from.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON line per finding.")] = False,
+) -> None:
+    """Compare a result with its original: luma, original bytes, depth, alpha, metadata, profile, provenance.
+
+    By decoders other than those that made it. The exit code is 1 if anything is not there.
+    """
+    from worker.fidelity import verify_file
+
+    raise typer.Exit(0 if verify_file(file, original, as_json=json) else 1)

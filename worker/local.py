@@ -3,47 +3,62 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from rich.console import Console
 from rich.progress import track
 
-from worker.colorize import colorize_bytes
+from worker.colorize import colorize_file
 from worker.engine import Engine, prepare_process
 from worker.errors import ImageFault, UsageError, WorkerFault
-from worker.job import SUFFIXES, Format, output_name
+from worker.job import READ_ONLY, SUFFIXES, Format, output_name
 from worker.models import registry
-from worker.settings import settings
+from worker.photo.jpeg import jpegtran
+from worker.photo.options import Options
+from worker.settings import JpegProfile, settings
+
+
+class Wish(NamedTuple):
+    """What is asked for by word: the results' format, and how JPEG is coloured. None is the default."""
+
+    format: str | None
+    jpeg: str | None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one file: written to `output`, or not, for a `reason`."""
+    """What became of one file: written to `output`, or not, for a `reason`.
+
+    `luma` says how the gray came there: exact, spliced, transcoded or reencoded; `notes` what else is to be known.
+    """
 
     file: str
     output: str | None
     reason: str | None = None
     message: str | None = None
+    luma: str | None = None
+    notes: tuple[str, ...] = ()
 
 
-def colorize_files(files: list[Path], folder: Path, format: str | None, model: str, *, as_json: bool) -> int:
+def colorize_files(files: list[Path], folder: Path, wish: Wish, model: str, *, as_json: bool) -> int:
     """Colour files and folders of files into `folder`; gives back how many could not be coloured.
 
-    Raises UsageError before anything is written: for an unknown format, a missing file, two results of one name, or a
-    result that would replace its source.
+    Raises UsageError before anything is written: for an unknown format, a missing file or program, two results of one
+    name, or a result that would replace its source.
     """
-    wanted = _format(format)
-    pairs = _plan(files, folder, wanted)
+    options = _options(wish)
+    pairs = _plan(files, folder, options.format)
     prepare_process(threads=settings().concurrency)
     engine = load_engine(model)
     console = Console(stderr=True)
     failed = 0
     for source, target in track(pairs, "colouring", console=console, disable=not console.is_terminal):
-        outcome = _colorize_file(source, target, wanted, engine)
+        outcome = _colorize_file(source, target, options, engine)
         failed += outcome.output is None
         if as_json:
             print(json.dumps(asdict(outcome)), flush=True)
@@ -59,10 +74,15 @@ def load_engine(model: str) -> Engine:
     return Engine.load(Path(model) if model.endswith(".safetensors") else registry.weights_of(model))
 
 
-def _format(format: str | None) -> Format | None:
-    if format is not None and format not in get_args(Format):
-        raise UsageError(f"unknown format {format!r}: there are {', '.join(get_args(Format))}")
-    return format  # type: ignore[return-value]
+def _options(wish: Wish) -> Options:
+    if wish.format not in (None, *get_args(Format)):
+        raise UsageError(f"unknown format {wish.format!r}: there are {', '.join(get_args(Format))}")
+    if wish.jpeg not in (None, *get_args(JpegProfile)):
+        raise UsageError(f"unknown JPEG profile {wish.jpeg!r}: there are {', '.join(get_args(JpegProfile))}")
+    options = Options.of(settings(), wish.format, wish.jpeg)  # type: ignore[arg-type]
+    if options.jpeg == "compatible":
+        jpegtran.require()
+    return options
 
 
 def _plan(files: list[Path], folder: Path, format: Format | None) -> list[tuple[Path, Path]]:
@@ -76,7 +96,7 @@ def _plan(files: list[Path], folder: Path, format: Format | None) -> list[tuple[
             raise UsageError(f"{source} and {targets[target]} would both become {target}")
         targets[target] = source
     if not pairs:
-        raise UsageError("no photographs there (.jpg, .jpeg, .png, .tif, .tiff)")
+        raise UsageError(f"no photographs there ({', '.join(SUFFIXES)})")
     return pairs
 
 
@@ -92,16 +112,19 @@ def _found(files: list[Path]) -> Iterator[tuple[Path, str]]:
             raise UsageError(f"{path} is not there")
 
 
-def _colorize_file(source: Path, target: Path, format: Format | None, engine: Engine) -> Outcome:
+def _colorize_file(source: Path, target: Path, options: Options, engine: Engine) -> Outcome:
     try:
-        coloured = colorize_bytes(source.read_bytes(), engine, settings(), format)
+        with source.open("rb") as file:
+            options = options.with_format(READ_ONLY.get(source.suffix.lower()))
+            written = colorize_file(file, engine, settings(), options)
     except ImageFault as fault:
         return Outcome(str(source), None, fault.reason, str(fault))
     except OSError as error:
         return Outcome(str(source), None, "unreadable", str(error))
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(coloured.data)
+        with written.body, target.open("wb") as file:
+            shutil.copyfileobj(written.body, file)
     except OSError as error:
         raise WorkerFault(f"{target} cannot be written: {error.strerror}") from error
-    return Outcome(str(source), str(target))
+    return Outcome(str(source), str(target), luma=written.how, notes=written.notes)

@@ -105,7 +105,7 @@ def _measure(images: int, settings: Settings) -> dict[str, float]:
         seconds += time.perf_counter() - started
         most_redis = max(most_redis, redis.info("memory")["used_memory"])
         redis.delete(keys.queue(task.priority))
-        ledger.merge_bitmaps(submission.name, bitmap(range(now.total)), b"", {})
+        ledger.merge(submission.name, bitmap(range(now.total)), b"", {}, {})
         if now.listed:
             break
         close_pages(submission.name, held)

@@ -13,11 +13,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from tests.chaos.pictures import KILLER, chroma
+from worker.photo.limits import Limits
+from worker.photo.options import Options
 
 TRAP = "die-taking-a-job"
 """A file in the processes' folder: the next worker that has taken a message, and not yet noted that it has, removes
@@ -58,10 +60,11 @@ def _make_poison_deadly() -> None:
 
     read = reading.read
 
-    def read_or_die(data: bytes, max_pixels: int) -> reading.Photograph:
-        if KILLER in data:
+    def read_or_die(file: BinaryIO, limits: Limits, options: Options) -> reading.Photograph:
+        if KILLER in file.read():
             os.kill(os.getpid(), signal.SIGKILL)
-        return read(data, max_pixels)
+        file.seek(0)
+        return read(file, limits, options)
 
     reading.read = read_or_die
 

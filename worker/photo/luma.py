@@ -4,10 +4,12 @@ The rule: scale the chroma of a pixel until red, green and blue all fit, never c
 take up what rounding left over. Then round(0.299 R + 0.587 G + 0.114 B) is the source's luma at every pixel, 8 bit and
 16 bit, and Pillow's `convert("L")` gives an 8-bit source back.
 
-Work goes in strips of rows: beside the result, memory grows with the width of the picture and not with its height.
+Work goes in strips of rows: memory grows with the width of the picture and not with its height.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -23,14 +25,17 @@ def join(luma: np.ndarray, chroma: np.ndarray) -> np.ndarray:
 
     The chroma is brought to the photograph's size by cubic interpolation.
     """
+    return np.concatenate(list(strips(luma, chroma)))
+
+
+def strips(luma: np.ndarray, chroma: np.ndarray) -> Iterator[np.ndarray]:
+    """The same in strips (rows, w, 3) from top to bottom, each but the last of STRIP_ROWS rows."""
     height, width = luma.shape
-    rgb = np.empty((height, width, 3), luma.dtype)
     wide = chroma.astype(np.float32) @ resampling(chroma.shape[2], 0, width, width).T
     for top in range(0, height, STRIP_ROWS):
         bottom = min(top + STRIP_ROWS, height)
         u, v = _rows(wide, top, bottom, height)
-        rgb[top:bottom] = join_pixels(luma[top:bottom], u, v)
-    return rgb
+        yield join_pixels(luma[top:bottom], u, v)
 
 
 def _rows(wide: np.ndarray, top: int, bottom: int, height: int) -> np.ndarray:

@@ -1,165 +1,103 @@
-"""From an encoded file to a photograph: its luma at full size, and what goes with it."""
+"""From an encoded file to a photograph: which format it is, and its pages, decoded one by one when needed."""
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
-
-import numpy as np
-from PIL import Image, UnidentifiedImageError
-from PIL.ImageFile import ImageFile
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 from worker.errors import ImageFault
 from worker.job import Format
-from worker.photo import orientation
+from worker.photo import decode, jpeg2000, png, png_chunks, tiff
+from worker.photo.jpeg import source, transcode
+from worker.photo.jpeg.source import GrayJpeg, UnsplicableError
+from worker.photo.limits import Limits
+from worker.photo.options import Options
+from worker.photo.png_chunks import Kept
+from worker.photo.raster import Raster
 
-# Pictures are measured against our own limit, by their header, before a pixel is decoded.
-Image.MAX_IMAGE_PIXELS = None
+Page = Raster | GrayJpeg
 
-READ_FORMATS: dict[str, Format] = {"JPEG": "jpeg", "MPO": "jpeg", "PNG": "png", "TIFF": "tiff"}
-"""Pillow's name of a format, and ours."""
+TRANSCODED, REENCODED = "transcoded", "reencoded"
+"""Notes: the luma was taken losslessly out of a colour JPEG; the JPEG could not be spliced."""
 
-EIGHT_BIT_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
-
-MOST_DPI = 65_535
-"""What a JPEG's 16 bits hold."""
-
-# How the pixels of a TIFF are stored (and its profile), which the result says for itself; Pillow takes it for EXIF.
-_STORAGE_TAGS = {273, 284, 301, 34675}.union(
-    range(254, 267), range(277, 282), range(288, 294), range(317, 348), range(512, 533)
-)
+_MAGIC_BYTES = 16
 
 
-@dataclass(frozen=True)
-class Photograph:
-    """A decoded photograph.
+class Photograph(NamedTuple):
+    """The pages of a file, decoded as they are asked for, once; the format it is to be written as; and notes.
 
-    `luma` is uint8 (h, w), as stored; `alpha` likewise or None; `orientation` is EXIF's, 1..8. `exif`, `icc` and `dpi`
-    are carried to the result; a gray ICC profile is not, since it is invalid in a coloured file.
+    `chunks` are those of a PNG that belong into a PNG again; `is_big` says that a TIFF has to be a BigTIFF.
     """
 
-    luma: np.ndarray
-    alpha: np.ndarray | None
+    pages: Iterator[Page]
     format: Format
-    orientation: int
-    exif: bytes
-    icc: bytes | None
-    dpi: tuple[float, float] | None
-
-    def gray(self, height: int, width: int) -> np.ndarray:
-        """A small copy of the luma, upright, uint8 (height, width)."""
-        image = Image.fromarray(self.luma)
-        size = (height, width) if self.is_turned else (width, height)
-        small = np.asarray(image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2))
-        return orientation.upright(small, self.orientation)
-
-    @property
-    def is_turned(self) -> bool:
-        """Whether rows and columns change places when it is shown upright."""
-        return self.orientation >= 5
-
-    @property
-    def upright_size(self) -> tuple[int, int]:
-        """(height, width) as it is to be seen."""
-        height, width = self.luma.shape
-        return (width, height) if self.is_turned else (height, width)
+    notes: tuple[str, ...] = ()
+    chunks: Kept = Kept()
+    is_big: bool = False
 
 
-def read(data: bytes, max_pixels: int) -> Photograph:
-    """Decode a JPEG, PNG or TIFF file, gray or colour, of 8 bits.
+def read(file: BinaryIO, limits: Limits, options: Options) -> Photograph:
+    """Open a photograph: JPEG, PNG, TIFF, WebP or JPEG 2000. Limits are checked before anything is decoded.
 
-    Raises ImageFault, with the reason "empty", "not-a-photograph", "too-many-pixels", "unsupported" or "damaged".
+    Raises ImageFault: "empty", "not-a-photograph", "too-many-pixels", "too-many-pages", "too-many-segments",
+    "unsupported", "profile" or "damaged", the last also while pages are taken.
     """
-    if not data:
+    start = file.read(_MAGIC_BYTES)
+    file.seek(0)
+    kind = _kind(start)
+    if kind == "tiff":
+        return _read_tiff(file, limits, options)
+    data = file.read()
+    if kind == "jpeg":
+        return _read_jpeg(data, limits, options)
+    if kind == "png":
+        return _read_png(data, limits, options)
+    if kind == "webp":
+        return Photograph(iter([decode.read_webp(data, limits)]), options.format or "png")
+    return Photograph(iter([jpeg2000.read_jpeg2000(data, limits)]), options.format or "tiff")
+
+
+def _kind(start: bytes) -> str:
+    """Which format, by its first bytes."""
+    if not start:
         raise ImageFault("empty", "the file has no bytes")
-    image = _open(data)
-    try:
-        _check(image, max_pixels)
-        return _decode(image)
-    except (ImageFault, MemoryError):
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ImageFault("damaged", f"{image.format} cannot be decoded: {error}") from error
+    if start.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return "tiff"
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "webp"
+    if start.startswith((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51")):
+        return "jpeg2000"
+    raise ImageFault("not-a-photograph", "the file is no JPEG, PNG, TIFF, WebP or JPEG 2000")
 
 
-def _decode(image: Image.Image) -> Photograph:
-    turn = _orientation(image)
-    image.load()
-    alpha = np.asarray(image.getchannel("A")) if image.mode in ("LA", "PA", "RGBA") else _transparency(image)
-    luma = np.asarray(image.convert("RGB" if image.mode in ("P", "PA") else image.mode).convert("L"))
-    if image.format == "TIFF":  # Pillow turns a TIFF upright as it loads it
-        luma = np.ascontiguousarray(orientation.as_stored(luma, turn))
-        alpha = None if alpha is None else orientation.as_stored(alpha, turn)
-    return Photograph(
-        luma=luma,
-        alpha=alpha,
-        format=READ_FORMATS[image.format or ""],
-        orientation=turn,
-        exif=_exif(image, turn),
-        icc=_rgb_profile(image),
-        dpi=_dpi(image),
-    )
+def _read_jpeg(data: bytes, limits: Limits, options: Options) -> Photograph:
+    if options.format not in (None, "jpeg"):
+        return Photograph(iter([decode.read_jpeg(data, limits)]), options.format)
+    if options.jpeg != "reencode":
+        try:
+            return Photograph(iter([source.read(data, limits)]), "jpeg")
+        except UnsplicableError:
+            gray = transcode.luma_of(data, limits)
+            if gray:
+                return Photograph(iter([gray]), "jpeg", (TRANSCODED,))
+    return Photograph(iter([decode.read_jpeg(data, limits)]), "jpeg", (REENCODED,))
 
 
-def _open(data: bytes) -> ImageFile:
-    try:
-        return Image.open(io.BytesIO(data), formats=[name for name in READ_FORMATS if name != "MPO"])
-    except UnidentifiedImageError as error:
-        raise ImageFault("not-a-photograph", "the file is no JPEG, PNG or TIFF") from error
-    except MemoryError:
-        raise
-    except Exception as error:  # a header that its format's plug-in stumbles over
-        raise ImageFault("damaged", f"the file's header cannot be read: {error}") from error
+def _read_tiff(file: BinaryIO, limits: Limits, options: Options) -> Photograph:
+    pages = tiff.pages(file, limits)
+    notes, is_big = tiff.notes(file, limits), tiff.needs_big(file, limits)
+    return Photograph(pages, options.format or "tiff", notes, is_big=is_big)
 
 
-def _check(image: ImageFile, max_pixels: int) -> None:
-    width, height = image.size
-    if width * height > max_pixels:
-        raise ImageFault("too-many-pixels", f"{width} x {height} pixels are more than the limit of {max_pixels:,}")
-    if image.mode not in EIGHT_BIT_MODES or _bits(image) > 8:
-        raise ImageFault("unsupported", f"{image.format} of mode {image.mode}: only 8-bit gray and RGB are supported")
-    pages = getattr(image, "n_frames", 1)
-    if pages > 1 and image.format != "MPO":
-        raise ImageFault("unsupported", f"{image.format} of {pages} pages: only single ones are supported")
+def _read_png(data: bytes, limits: Limits, options: Options) -> Photograph:
+    raster = png.read_png(data, limits)
+    chunks = png_chunks.kept(data, limits)
+    return Photograph(iter([raster]), options.format or "png", _dropped(chunks), chunks)
 
 
-def _bits(image: ImageFile) -> int:
-    """Bits a sample in the file: Pillow opens a 16-bit RGB PNG or TIFF as 8-bit RGB without a word."""
-    if image.format == "PNG" and image.tile:
-        return 16 if image.tile[0].args in ("RGB;16B", "LA;16B", "RGBA;16B") else 8
-    if image.format == "TIFF":
-        return max(image.tag_v2.get(258, (8,)))  # type: ignore[attr-defined]
-    return 8
-
-
-def _orientation(image: Image.Image) -> int:
-    """1..8; what a file says beyond that, in whatever type, means 1."""
-    stated = image.getexif().get(orientation.TAG)
-    return stated if isinstance(stated, int) and 1 <= stated <= 8 else orientation.UPRIGHT
-
-
-def _exif(image: Image.Image, turn: int) -> bytes:
-    exif = image.getexif()
-    for tag in (orientation.TAG, *_STORAGE_TAGS):
-        exif.pop(tag, None)
-    if turn != orientation.UPRIGHT:
-        exif[orientation.TAG] = turn
-    return exif.tobytes() if exif else b""
-
-
-def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    across, down = map(float, image.info.get("dpi", (0, 0)))
-    sensible = all(1 < value <= MOST_DPI for value in (across, down))  # Pillow's 1 is a TIFF that says nothing
-    return (across, down) if sensible else None
-
-
-def _transparency(image: Image.Image) -> np.ndarray | None:
-    if "transparency" not in image.info:
-        return None
-    return np.asarray(image.convert("RGBA").getchannel("A"))
-
-
-def _rgb_profile(image: Image.Image) -> bytes | None:
-    """The ICC profile, if it is one for RGB: bytes 16..20 of a profile name its colour space (ICC.1, 7.2)."""
-    profile = image.info.get("icc_profile")
-    return profile if profile and profile[16:20] == b"RGB " else None
+def _dropped(chunks: Kept) -> tuple[str, ...]:
+    return tuple(f"dropped-{name}" for name in chunks.dropped)

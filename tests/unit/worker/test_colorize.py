@@ -1,26 +1,23 @@
-"""The story of one photograph: what is fetched, joined and stored, and what is never written over."""
+"""The story of one photograph: what is fetched, joined and stored."""
 
-import dataclasses
 import hashlib
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from worker.colorize import Coloured, colorize, colorize_bytes, fetch, put_result
-from worker.errors import AccessDeniedFault, ImageFault, OutOfMemoryFault, RetryableError
+from worker.colorize import colorize, colorize_file, fetch
+from worker.errors import AccessDeniedFault, DiskFullFault, ImageFault, OutOfMemoryFault
 from worker.job import Job
+from worker.photo.jpeg import kept
+from worker.photo.limits import Limits
+from worker.photo.options import Options
 from worker.photo.orientation import upright
-from worker.provenance import Provenance
-from worker.store import ConflictError, Location, NotFoundError
+from worker.photo.xmp import statement_of
+from worker.store import NotFoundError
 from worker.version import VERSION
-
-PLACE = Location("coloured", "out/1.png")
-OURS = Provenance("ours", "1", 10, "stand-in", "5" * 64, "{}", "000000000000002.000000000")
-EARLIER = dataclasses.replace(OURS, model_sha256="4" * 64, order="000000000000001.000000000")
-LATER = dataclasses.replace(OURS, model_sha256="6" * 64, order="000000000000003.000000000")
-THEIRS = dataclasses.replace(OURS, source="theirs").metadata()
 
 
 def job(key="in/1.png", size=10, etag="", **task):
@@ -43,25 +40,68 @@ def lumas(*files):
     return [np.asarray(Image.open(io.BytesIO(data)).convert("L")) for data in files]
 
 
+def coloured(data, engine, settings, **options):
+    return colorize_file(io.BytesIO(data), engine, settings, Options(**options))
+
+
+def bytes_of(data, engine, settings, **options):
+    return coloured(data, engine, settings, **options).body.read()
+
+
 # ---- the picture
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_a_coloured_photograph_has_its_sources_luma_and_the_engines_chroma(photograph, engine, settings, kind):
     data = photograph(1, kind)
-    result = colorize_bytes(data, engine, settings)
-    assert result.format == kind.lower()
-    np.testing.assert_array_equal(*lumas(data, result.data))
-    red, _, blue = np.asarray(Image.open(io.BytesIO(result.data))).reshape(-1, 3).mean(axis=0)
+    result = coloured(data, engine, settings)
+    assert (result.format, result.how) == (kind.lower(), "exact")
+    made = result.body.read()
+    np.testing.assert_array_equal(*lumas(data, made))
+    red, _, blue = np.asarray(Image.open(io.BytesIO(made))).reshape(-1, 3).mean(axis=0)
     assert blue > red + 20
 
 
 def test_another_format_may_be_asked_for(photograph, engine, settings):
     data = photograph(1, "PNG")
-    result = colorize_bytes(data, engine, settings, "tiff")
+    result = coloured(data, engine, settings, format="tiff")
     assert result.format == "tiff"
-    assert Image.open(io.BytesIO(result.data)).format == "TIFF"
-    np.testing.assert_array_equal(*lumas(data, result.data))
+    made = result.body.read()
+    assert Image.open(io.BytesIO(made)).format == "TIFF"
+    np.testing.assert_array_equal(*lumas(data, made))
+
+
+def test_a_gray_jpeg_is_spliced_and_gives_its_original_back(photograph, engine, settings):
+    data = photograph(1, "JPEG")
+    result = coloured(data, engine, settings)
+    assert (result.format, result.how, result.notes) == ("jpeg", "spliced", ())
+    made = result.body.read()
+    assert kept.restore(made, Limits()) == data
+    red, _, blue = np.asarray(Image.open(io.BytesIO(made))).reshape(-1, 3).mean(axis=0)
+    assert blue > red + 20
+
+
+def test_a_jpeg_in_colour_is_encoded_anew_and_says_so(photograph, engine, settings):
+    tinted = np.asarray(Image.open(io.BytesIO(photograph(1, "PNG"))).convert("RGB")) * np.array([1, 0.8, 0.5])
+    file = io.BytesIO()
+    Image.fromarray(tinted.astype(np.uint8)).save(file, "JPEG")
+    result = coloured(file.getvalue(), engine, settings)
+    assert (result.format, result.how, result.notes) == ("jpeg", "reencoded", ("reencoded",))
+
+
+def test_the_same_work_gives_the_same_bytes(photograph, engine, settings):
+    for kind in ("JPEG", "PNG", "TIFF"):
+        data = photograph(1, kind)
+        assert bytes_of(data, engine, settings) == bytes_of(data, engine, settings)
+
+
+def test_a_result_says_inside_what_it_is(photograph, engine, settings):
+    data = photograph(1, "PNG")
+    packet = Image.open(io.BytesIO(bytes_of(data, engine, settings))).info["XML:com.adobe.xmp"]
+    said = statement_of(packet if isinstance(packet, bytes) else packet.encode())
+    assert (said.model, said.model_sha256, said.how) == ("stand-in", "5" * 64, "exact")
+    assert said.source_sha256 == hashlib.sha256(data).hexdigest()
+    assert said.digital_source_type.endswith("/compositeWithTrainedAlgorithmicMedia")
 
 
 def test_the_engine_sees_a_small_upright_copy_and_its_chroma_is_turned_back(engine, settings):
@@ -82,24 +122,28 @@ def test_the_engine_sees_a_small_upright_copy_and_its_chroma_is_turned_back(engi
 
     engine.predict = blue_sky
     assert upright(pixels, 6)[0, 0] == 200
-    rgb = np.asarray(Image.open(io.BytesIO(colorize_bytes(file.getvalue(), engine, settings).data))).astype(int)
+    rgb = np.asarray(Image.open(io.BytesIO(bytes_of(file.getvalue(), engine, settings)))).astype(int)
     assert rgb.shape == (40, 80, 3)
     difference = rgb[..., 2] - rgb[..., 0]
     assert difference[:, :30].min() > 20
     assert abs(difference[:, 50:]).max() <= 4
 
 
-def test_jpeg_is_written_in_the_quality_of_the_settings(photograph, engine, settings):
-    low, high = (
-        len(colorize_bytes(photograph(1), engine, settings.model_copy(update={"jpeg_quality": quality}), "jpeg").data)
-        for quality in (30, 95)
-    )
-    assert low < high / 2
+def test_jpeg_that_is_encoded_anew_has_the_quality_asked_for(photograph, engine, settings):
+    data = photograph(1)
+    low, high = (len(bytes_of(data, engine, settings, format="jpeg", jpeg_quality=q)) for q in (30, 95))
+    assert low < high
+
+
+def test_spliced_colour_has_the_quality_asked_for(photograph, engine, settings):
+    data = photograph(1, "JPEG")
+    low, high = (len(bytes_of(data, engine, settings, chroma_quality=quality)) for quality in (30, 95))
+    assert low < high
 
 
 def test_the_limit_of_pixels_is_that_of_the_settings(photograph, engine, settings):
     small = settings.model_copy(update={"max_pixels": 2399})
-    assert fault(colorize_bytes, photograph(1), engine, small) == "too-many-pixels"
+    assert fault(coloured, photograph(1), engine, small) == "too-many-pixels"
     assert engine.seen == []
 
 
@@ -109,7 +153,16 @@ def test_being_out_of_memory_is_the_workers_fault_and_not_the_images(photograph,
 
     engine.predict = predict
     with pytest.raises(OutOfMemoryFault, match="memory"):
-        colorize_bytes(photograph(1), engine, settings)
+        coloured(photograph(1), engine, settings)
+
+
+def test_a_full_disk_is_the_workers_fault_and_not_the_images(photograph, engine, settings, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("worker.colorize.write", full)
+    with pytest.raises(DiskFullFault):
+        coloured(photograph(1), engine, settings)
 
 
 # ---- fetch
@@ -121,7 +174,7 @@ def fetched(one, store, settings, engine):
 
 def test_fetch_gives_the_bytes(store, settings, engine):
     store.put("archive", "in/1.png", b"bytes")
-    assert fetched(job(), store, settings, engine).stored.data == b"bytes"
+    assert fetched(job(), store, settings, engine).file.tell() == 5
 
 
 def test_what_was_listed_and_has_gone_has_vanished(store, settings, engine):
@@ -130,8 +183,16 @@ def test_what_was_listed_and_has_gone_has_vanished(store, settings, engine):
 
 def test_what_was_listed_as_too_large_is_not_even_asked_for(store, settings, engine, monkeypatch):
     large = job(size=settings.max_bytes + 1)
-    monkeypatch.setattr(store, "get", lambda *_, **__: pytest.fail("it was asked for"))
+    monkeypatch.setattr(store, "download", lambda *_, **__: pytest.fail("it was asked for"))
     assert fault(fetched, large, store, settings, engine) == "too-large"
+
+
+def test_what_is_not_what_was_listed_is_quarantined_unless_it_is_to_be_taken(store, settings, engine):
+    etag = store.put("archive", "in/1.png", b"bytes")
+    assert fault(fetched, job(etag='"other"', size=5), store, settings, engine) == "changed"
+    assert fault(fetched, job(etag=etag, size=4), store, settings, engine) == "changed"
+    assert fetched(job(etag=etag, size=5), store, settings, engine)
+    assert fetched(job(etag='"other"', size=5, on_change="take"), store, settings, engine)
 
 
 def test_what_has_grown_too_large_since_is_told_as_well(store, settings, engine):
@@ -154,9 +215,12 @@ def test_a_result_says_what_made_it_and_where_it_comes_from(store, settings, eng
         "source": hashlib.sha256(b"archive/in/1.png").hexdigest(),
         "source-etag": etag.strip('"'),
         "source-size": str(len(data)),
-        "options": '{"format":"png","jpeg_quality":95}',
+        "options": result.metadata["options"],
+        "luma": "exact",
+        "notes": "",
         "order": "000000000001234.000000000",
     }
+    assert json.loads(result.metadata["options"])["format"] == "png"
     assert aws.head_object(Bucket="coloured", Key="out/1.png")["ContentType"] == "image/png"
     np.testing.assert_array_equal(*lumas(data, result.data))
 
@@ -179,95 +243,6 @@ def test_a_result_whose_key_s3_would_not_take_is_this_images_fault(store, settin
     assert engine.seen == []
 
 
-# ---- put_result
-
-
-def put(store, data=b"new", provenance=OURS):
-    put_result(store, PLACE, Coloured(data, "png"), provenance)
-
-
-def there(store):
-    return store.get(*PLACE).data
-
-
-def test_an_earlier_result_of_the_same_source_is_replaced(store):
-    put(store, b"old", EARLIER)
-    put(store, b"new")
-    assert there(store) == b"new"
-
-
-def test_the_same_result_and_a_later_one_are_left_as_they_are(store):
-    put(store, b"old")
-    put(store, b"new")
-    assert there(store) == b"old"
-    put(store, b"later", LATER)
-    put(store, b"new")
-    assert there(store) == b"later"
-
-
-@pytest.mark.parametrize("metadata", [THEIRS, {}, None])
-def test_what_did_not_come_from_the_same_source_is_never_replaced(store, metadata):
-    store.put(*PLACE, b"precious", metadata=metadata)
-    assert fault(put, store) == "destination-taken"
-    assert there(store) == b"precious"
-
-
-def after_the_look(store, monkeypatch, action, times=1):
-    """Somebody else does something between our look at the place and our write."""
-    look, left = store.head, [times]
-
-    def head(bucket, key):
-        try:
-            return look(bucket, key)
-        finally:
-            if left[0]:
-                left[0] -= 1
-                action()
-
-    monkeypatch.setattr(store, "head", head)
-
-
-def test_somebody_elses_object_that_came_since_we_looked_is_not_replaced(store, monkeypatch):
-    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"precious", metadata=THEIRS))
-    assert fault(put, store) == "destination-taken"
-    assert there(store) == b"precious"
-
-
-def test_somebody_elses_object_that_took_the_place_of_ours_is_not_replaced(store, monkeypatch):
-    put(store, b"old", EARLIER)
-    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"precious", metadata=THEIRS))
-    assert fault(put, store) == "destination-taken"
-    assert there(store) == b"precious"
-
-
-@pytest.mark.parametrize(("work", "left"), [(EARLIER, b"new"), (OURS, b"faster"), (LATER, b"faster")])
-def test_whoever_was_faster_is_replaced_only_by_later_work(store, monkeypatch, work, left):
-    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"faster", metadata=work.metadata()))
-    put(store)
-    assert there(store) == left
-
-
-def test_a_result_that_was_taken_away_since_we_looked_is_written_again(store, monkeypatch, aws):
-    put(store, b"old", EARLIER)
-    after_the_look(store, monkeypatch, lambda: aws.delete_object(Bucket=PLACE.bucket, Key=PLACE.prefix))
-    put(store)
-    assert there(store) == b"new"
-
-
-@pytest.mark.parametrize("error", [ConflictError, NotFoundError])
-def test_a_place_that_is_written_all_the_time_is_tried_again_later(store, monkeypatch, error):
-    tries = []
-
-    def conflict(*_, **__):
-        tries.append(1)
-        raise error("somebody was faster")
-
-    monkeypatch.setattr(store, "put", conflict)
-    with pytest.raises(RetryableError):
-        put(store)
-    assert 1 < len(tries) < 20
-
-
 class DeniedObjects:
     """A store whose objects may not be read; whether its bucket may be listed is another question."""
 
@@ -277,7 +252,7 @@ class DeniedObjects:
     def head(self, bucket, key):
         raise NotFoundError(key)
 
-    def get(self, bucket, key, most=None):
+    def download(self, bucket, key, into, most):
         raise AccessDeniedFault("S3 denies access")
 
     def list(self, location):

@@ -73,7 +73,7 @@ def test_one_bad_image_is_quarantined_and_the_others_are_written(held, make_job,
         "key": "in/1.png",
         "etag": job.images[1].etag,
         "size": 13,
-        "error": "UnidentifiedImageError",
+        "error": "ImageFault",
         "reason": "not-a-photograph",
     }
 
@@ -91,7 +91,7 @@ def test_a_fault_of_the_image_is_its_reason(held, make_job, aws, contents, sizes
 
 def test_what_was_listed_as_too_large_is_not_downloaded(held, make_job, failing):
     job = make_job(3, sizes={1: held.settings.max_bytes + 1})
-    failing("get", _1=AssertionError("it was asked for"))
+    failing("download", _1=AssertionError("it was asked for"))
     run_job(job, held)
     assert record(held.store, 1)["reason"] == "too-large"
 
@@ -101,7 +101,7 @@ def test_a_place_that_is_not_allowed_is_neither_read_nor_written(held, make_job,
     narrow = held.settings.model_copy(update={"read_from": ("s3://archive/in",), "write_to": ("s3://coloured/out",)})
     aws.create_bucket(Bucket="elsewhere")
     job = make_job(2, **place)
-    monkeypatch.setattr(held.store, "get", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(held.store, "download", lambda *_, **__: pytest.fail("it was read"))
     assert run_job(job, held._replace(settings=narrow)) == Leftover()
     assert held.ledger.counts("s") == Counts(0, 2, {"not-allowed": 2})
     assert written(aws) == []
@@ -158,7 +158,7 @@ def test_an_image_with_an_outcome_is_skipped(held, make_job, aws, engine):
 def test_a_job_that_has_ended_needs_neither_model_nor_s3(held, make_job, monkeypatch):
     job = make_job()
     run_job(job, held)
-    monkeypatch.setattr(held.store, "get", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(held.store, "download", lambda *_, **__: pytest.fail("it was read"))
     engines = lambda _: pytest.fail("the model was asked for")  # noqa: E731
     assert run_job(job, held, engines=engines) == Leftover()
     assert held.ledger.counts("s").done == 3
@@ -167,7 +167,7 @@ def test_a_job_that_has_ended_needs_neither_model_nor_s3(held, make_job, monkeyp
 # ---- faults
 
 
-@pytest.mark.parametrize("method", ["get", "head", "put"])
+@pytest.mark.parametrize("method", ["download", "head", "put"])
 def test_a_fault_that_may_pass_leaves_its_image_without_outcome_and_the_rest_goes_on(
     held, make_job, aws, failing, method
 ):
@@ -189,7 +189,7 @@ def test_a_ledger_that_is_away_leaves_the_image_without_outcome(held, make_job, 
     assert run_job(job, held) == Leftover(list(job.images), error)
 
 
-@pytest.mark.parametrize("method", ["get", "put"])
+@pytest.mark.parametrize("method", ["download", "put"])
 def test_a_fault_of_the_worker_hands_back_the_rest_untouched(held, make_job, aws, failing, engine, method):
     job, error = make_job(4, {3: b"no photograph"}), WorkerFault("S3 denies access")
     failing(method, _1=error)
@@ -202,7 +202,7 @@ def test_a_fault_of_the_worker_hands_back_the_rest_untouched(held, make_job, aws
 
 def test_a_passing_fault_before_one_of_the_worker_is_handed_back_as_well(held, make_job, failing):
     job = make_job(3)
-    failing("get", _0=RetryableError("slow down"), _1=WorkerFault("denied"))
+    failing("download", _0=RetryableError("slow down"), _1=WorkerFault("denied"))
     left = run_job(job, held)
     assert left.images == list(job.images)
     assert isinstance(left.fault, WorkerFault)
@@ -228,7 +228,7 @@ def test_the_same_work_is_not_done_again_and_its_source_not_even_downloaded(held
     job = make_job(2)
     run_job(job, held)
     seen = len(engine.seen)
-    failing("get", _0=AssertionError("it was read"), _1=AssertionError("it was read"))
+    failing("download", _0=AssertionError("it was read"), _1=AssertionError("it was read"))
     failing("put", _0=AssertionError("it was written"), _1=AssertionError("it was written"))
     assert run_job(job.model_copy(update={"submission": "again"}), held) == Leftover()
     assert held.ledger.counts("again") == Counts(2, 0, {})
@@ -287,7 +287,7 @@ def test_a_start_has_no_trace_once_the_image_has_its_outcome(held, make_job):
     [(RetryableError("slow down"), 0), (WorkerFault("denied"), 0), (OutOfMemoryFault("memory"), 1)],
 )
 def test_a_start_is_given_back_unless_the_image_may_be_to_blame(held, make_job, failing, error, counted):
-    failing("get", _1=error)
+    failing("download", _1=error)
     run_job(make_job(2), held)
     assert held.ledger.starts("s", [1]) == {1: counted}
 
@@ -345,7 +345,7 @@ def test_a_worker_that_is_to_stop_finishes_the_image_in_hand_and_gives_back_the_
 
 def test_a_worker_that_is_to_stop_tries_nothing_again(held, make_job, failing):
     job, error = make_job(2), RetryableError("slow down")
-    failed = failing("get", _0=error)
+    failed = failing("download", _0=error)
     assert run_job(job, held, lambda: not failed).images == list(job.images)
     assert failed == ["in/0.png"]
     assert held.ledger.starts("s", [0, 1]) == {0: 0, 1: 0}
@@ -353,8 +353,8 @@ def test_a_worker_that_is_to_stop_tries_nothing_again(held, make_job, failing):
 
 def watched(held, monkeypatch, look):
     """Let `look` see every key that is fetched, before it is."""
-    get = held.store.get
-    monkeypatch.setattr(held.store, "get", lambda bucket, key, **options: look(key) or get(bucket, key, **options))
+    download = held.store.download
+    monkeypatch.setattr(held.store, "download", lambda bucket, key, *rest: look(key) or download(bucket, key, *rest))
 
 
 def test_a_worker_that_is_to_stop_fetches_nothing_ahead(held, make_job, monkeypatch):
@@ -388,13 +388,13 @@ def test_a_worker_that_is_to_stop_does_not_wait_for_what_is_fetched_ahead(held, 
 
 def test_a_fault_that_passes_at_once_is_not_seen_from_outside(held, make_job, failing):
     job = make_job(2)
-    failed = failing("get", TRIES - 1, _1=RetryableError("slow down"))
+    failed = failing("download", TRIES - 1, _1=RetryableError("slow down"))
     assert run_job(job, held) == Leftover()
     assert len(failed) == TRIES - 1
     assert held.ledger.counts("s").done == 2
 
 
 def test_a_fault_that_stays_is_tried_some_times_only(held, make_job, failing):
-    failed = failing("get", _0=RetryableError("slow down"))
+    failed = failing("download", _0=RetryableError("slow down"))
     run_job(make_job(1), held)
     assert len(failed) == TRIES

@@ -47,7 +47,7 @@ def test_a_job_that_was_finished_does_not_come_back(held, make_job, again, stops
 
 def test_only_what_is_unfinished_comes_back_as_a_job_of_its_own(held, make_job, again, failing, stops):
     job = make_job()
-    failing("get", _1=RetryableError("slow down"))
+    failing("download", _1=RetryableError("slow down"))
     colorize_job(job.message())
     [(back, wait)] = again
     assert back == job.only([job.images[1]], sent=back.sent, attempt=1)
@@ -59,7 +59,7 @@ def test_only_what_is_unfinished_comes_back_as_a_job_of_its_own(held, make_job, 
 
 def test_a_job_comes_back_later_each_time_but_never_very_late(held, make_job, again, failing):
     job = make_job(1)
-    failing("get", _0=RetryableError("slow down"))
+    failing("download", _0=RetryableError("slow down"))
     for attempt in (0, 1, 2, 5, 6, 1000):
         colorize_job(job.model_copy(update={"attempt": attempt}).message())
     assert [wait for _, wait in again] == [5, 10, 20, 160, MOST_RETRY_SECONDS, MOST_RETRY_SECONDS]
@@ -104,7 +104,7 @@ def test_images_next_to_one_that_was_started_come_back_each_in_a_job_of_its_own(
 
 
 def test_a_worker_that_cannot_work_gives_back_the_rest_and_takes_no_more(held, make_job, again, failing, stops):
-    failing("get", _1=WorkerFault("S3 denies access"))
+    failing("download", _1=WorkerFault("S3 denies access"))
     colorize_job(make_job(3, {2: b"no photograph"}).message())
     assert ordinals(again) == [[1, 2]]
     assert [(back.attempt, wait) for back, wait in again] == [(0, 0)]
@@ -119,7 +119,7 @@ SHORTAGES = {
 }
 
 
-@pytest.mark.parametrize("method", ["head", "get", "put"])
+@pytest.mark.parametrize("method", ["head", "download", "put"])
 @pytest.mark.parametrize("shortage", SHORTAGES)
 def test_a_worker_without_memory_or_disk_quarantines_nothing_and_takes_no_more(
     held, make_job, again, failing, stops, method, shortage

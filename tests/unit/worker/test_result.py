@@ -1,0 +1,110 @@
+"""Where a result goes, and what it never replaces."""
+
+import dataclasses
+import io
+
+import pytest
+
+from worker.errors import ImageFault, RetryableError
+from worker.photo.write import Written
+from worker.provenance import Provenance
+from worker.result import put_result
+from worker.store import ConflictError, Location, NotFoundError
+
+PLACE = Location("coloured", "out/1.png")
+OURS = Provenance("ours", "1", 10, "stand-in", "5" * 64, "{}", "000000000000002.000000000")
+EARLIER = dataclasses.replace(OURS, model_sha256="4" * 64, order="000000000000001.000000000")
+LATER = dataclasses.replace(OURS, model_sha256="6" * 64, order="000000000000003.000000000")
+THEIRS = dataclasses.replace(OURS, source="theirs").metadata()
+
+
+def fault(call, *arguments, **options):
+    with pytest.raises(ImageFault) as told:
+        call(*arguments, **options)
+    return told.value.reason
+
+
+def put(store, data=b"new", provenance=OURS):
+    put_result(store, PLACE, Written(io.BytesIO(data), "png", "exact"), provenance)
+
+
+def there(store):
+    return store.get(*PLACE).data
+
+
+def test_an_earlier_result_of_the_same_source_is_replaced(store):
+    put(store, b"old", EARLIER)
+    put(store, b"new")
+    assert there(store) == b"new"
+
+
+def test_the_same_result_and_a_later_one_are_left_as_they_are(store):
+    put(store, b"old")
+    put(store, b"new")
+    assert there(store) == b"old"
+    put(store, b"later", LATER)
+    put(store, b"new")
+    assert there(store) == b"later"
+
+
+@pytest.mark.parametrize("metadata", [THEIRS, {}, None])
+def test_what_did_not_come_from_the_same_source_is_never_replaced(store, metadata):
+    store.put(*PLACE, b"precious", metadata=metadata)
+    assert fault(put, store) == "destination-taken"
+    assert there(store) == b"precious"
+
+
+def after_the_look(store, monkeypatch, action, times=1):
+    """Somebody else does something between our look at the place and our write."""
+    look, left = store.head, [times]
+
+    def head(bucket, key):
+        try:
+            return look(bucket, key)
+        finally:
+            if left[0]:
+                left[0] -= 1
+                action()
+
+    monkeypatch.setattr(store, "head", head)
+
+
+def test_somebody_elses_object_that_came_since_we_looked_is_not_replaced(store, monkeypatch):
+    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"precious", metadata=THEIRS))
+    assert fault(put, store) == "destination-taken"
+    assert there(store) == b"precious"
+
+
+def test_somebody_elses_object_that_took_the_place_of_ours_is_not_replaced(store, monkeypatch):
+    put(store, b"old", EARLIER)
+    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"precious", metadata=THEIRS))
+    assert fault(put, store) == "destination-taken"
+    assert there(store) == b"precious"
+
+
+@pytest.mark.parametrize(("work", "left"), [(EARLIER, b"new"), (OURS, b"faster"), (LATER, b"faster")])
+def test_whoever_was_faster_is_replaced_only_by_later_work(store, monkeypatch, work, left):
+    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"faster", metadata=work.metadata()))
+    put(store)
+    assert there(store) == left
+
+
+def test_a_result_that_was_taken_away_since_we_looked_is_written_again(store, monkeypatch, aws):
+    put(store, b"old", EARLIER)
+    after_the_look(store, monkeypatch, lambda: aws.delete_object(Bucket=PLACE.bucket, Key=PLACE.prefix))
+    put(store)
+    assert there(store) == b"new"
+
+
+@pytest.mark.parametrize("error", [ConflictError, NotFoundError])
+def test_a_place_that_is_written_all_the_time_is_tried_again_later(store, monkeypatch, error):
+    tries = []
+
+    def conflict(*_, **__):
+        tries.append(1)
+        raise error("somebody was faster")
+
+    monkeypatch.setattr(store, "put", conflict)
+    with pytest.raises(RetryableError):
+        put(store)
+    assert 1 < len(tries) < 20

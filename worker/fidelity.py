@@ -1,0 +1,48 @@
+"""A result beside its original, as files of this machine: given back from it, or compared with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from worker.errors import ImageFault, UsageError
+from worker.photo.jpeg import kept
+from worker.photo.limits import Limits
+from worker.settings import settings
+from worker.verify import verify
+
+
+def restore_file(coloured: Path, to: Path) -> None:
+    """Write the original that a coloured JPEG keeps. Raises UsageError where that cannot be."""
+    try:
+        original = kept.restore(coloured.read_bytes(), Limits.of(settings()))
+        with to.open("xb") as file:
+            file.write(original)
+    except ImageFault as fault:
+        raise UsageError(f"{coloured}: {fault}") from fault
+    except FileExistsError as error:
+        raise UsageError(f"{to} is there already") from error
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
+
+
+def verify_file(coloured: Path, original: Path, *, as_json: bool) -> bool:
+    """Print how a result compares with its original; whether all is there."""
+    try:
+        findings = verify(coloured, original)
+    except ImageFault as fault:
+        raise UsageError(str(fault)) from fault
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from error
+    table = Table("", "", "")
+    for finding in findings:
+        table.add_row(finding.what, finding.verdict, finding.detail)
+        if as_json:
+            print(json.dumps(asdict(finding)))
+    if not as_json:
+        Console().print(table)
+    return all(finding.ok is not False for finding in findings)

@@ -1,0 +1,145 @@
+"""The structure of a JPEG file: its marker segments, and where the entropy-coded data of each scan ends.
+
+ITU-T T.81, annex B. Nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from worker.errors import ImageFault
+from worker.photo.limits import Limits
+
+SOI, EOI, SOS, DQT, DHT, DAC, DNL, DRI, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDC, 0xDD, 0xFE
+APP0, APP1, APP2, APP9, APP11, APP14 = 0xE0, 0xE1, 0xE2, 0xE9, 0xEB, 0xEE
+
+FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, DAC}
+"""Start of frame: baseline C0, extended C1, progressive C2; lossless, hierarchical and arithmetic beyond."""
+
+_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # no length follows: TEM, RST0..7, SOI
+
+MOST_PAYLOAD = 65_533
+"""Bytes that fit into a segment beside its marker and length."""
+
+
+class Segment(NamedTuple):
+    """One marker segment. `start..end` is all of it in the file, fill bytes before its marker included.
+
+    `payload`, which begins at `at`, is what follows the length; a scan's entropy-coded data lies between it and `end`.
+    """
+
+    marker: int
+    start: int
+    at: int
+    end: int
+    payload: bytes
+
+
+class Component(NamedTuple):
+    """A component of a frame: its id, sampling factors in one byte (horizontal high), and quantization table."""
+
+    id: int
+    sampling: int
+    table: int
+
+
+class Frame(NamedTuple):
+    """A frame header (B.2.2)."""
+
+    marker: int
+    precision: int
+    height: int
+    width: int
+    components: tuple[Component, ...]
+
+    @classmethod
+    def parse(cls, segment: Segment) -> Frame:
+        """Raises ImageFault ("damaged")."""
+        payload = segment.payload
+        if len(payload) < 6 or len(payload) != 6 + 3 * payload[5]:
+            raise ImageFault("damaged", "the JPEG's frame header has another length than it says")
+        components = tuple(Component(*payload[at : at + 3]) for at in range(6, len(payload), 3))
+        height, width = int.from_bytes(payload[1:3], "big"), int.from_bytes(payload[3:5], "big")
+        return cls(segment.marker, payload[0], height, width, components)
+
+
+class MessyError(Exception):
+    """The file does not follow the standard closely enough to take it apart; a decoder may still read it."""
+
+
+def segment(marker: int, payload: bytes) -> bytes:
+    """A marker segment as it stands in a file."""
+    if len(payload) > MOST_PAYLOAD:
+        raise ValueError(f"{len(payload)} bytes do not fit into a JPEG segment")
+    return bytes((0xFF, marker)) + (len(payload) + 2).to_bytes(2, "big") + payload
+
+
+def parse(data: bytes, limits: Limits) -> list[Segment]:
+    """All segments from SOI to EOI, both included; what follows EOI is left out.
+
+    A missing EOI is no error. Raises ImageFault ("too-many-segments"), or MessyError.
+    """
+    ends = _ends_of_entropy_coded_data(data)
+    segments: list[Segment] = []
+    at = 0
+    while at < len(data):
+        segments.append(_segment_at(data, at, ends))
+        limits.check_segments(len(segments))
+        if segments[-1].marker == EOI:
+            break
+        at = segments[-1].end
+    if not segments or segments[0].marker != SOI:
+        raise MessyError("it does not begin with SOI")
+    return segments
+
+
+def header(data: bytes, limits: Limits) -> list[Segment]:
+    """The segments before the first scan, SOI included. Raises as `parse`."""
+    segments: list[Segment] = []
+    at = 0
+    nowhere = np.empty(0, np.int64)
+    while at < len(data):
+        found = _segment_at(data, at, nowhere)
+        if found.marker in (SOS, EOI):
+            break
+        segments.append(found)
+        limits.check_segments(len(segments))
+        at = found.end
+    return segments
+
+
+def frame_of(segments: list[Segment]) -> Frame:
+    """The one frame header. Raises ImageFault ("damaged"), or MessyError where there is not exactly one."""
+    frames = [found for found in segments if found.marker in FRAMES]
+    if len(frames) != 1:
+        raise MessyError(f"it has {len(frames)} frame headers")
+    return Frame.parse(frames[0])
+
+
+def _segment_at(data: bytes, start: int, ends: np.ndarray) -> Segment:
+    at = start
+    while data[at : at + 2] == b"\xff\xff":  # fill bytes (B.1.1.2)
+        at += 1
+    if at + 2 > len(data) or data[at] != 0xFF or data[at + 1] == 0:
+        raise MessyError(f"there is no marker at byte {start:,}")
+    marker = data[at + 1]
+    if marker in _ALONE or marker == EOI:
+        return Segment(marker, start, at + 2, at + 2, b"")
+    length = int.from_bytes(data[at + 2 : at + 4], "big")
+    end = at + 2 + length
+    if length < 2 or end > len(data):
+        raise MessyError(f"the segment at byte {start:,} has no sensible length")
+    payload = data[at + 4 : end]
+    if marker == SOS:
+        following = np.searchsorted(ends, end)
+        end = int(ends[following]) if following < len(ends) else len(data)
+    return Segment(marker, start, at + 4, end, payload)
+
+
+def _ends_of_entropy_coded_data(data: bytes) -> np.ndarray:
+    """Where such data would end: at each 0xFF that is not stuffed, of no restart marker, and no fill byte."""
+    at = np.flatnonzero(np.frombuffer(data, np.uint8)[:-1] == 0xFF) if len(data) > 1 else np.empty(0, np.int64)
+    following = np.frombuffer(data, np.uint8)[at + 1]
+    return at[(following != 0) & (following != 0xFF) & ((following < 0xD0) | (following > 0xD7))]

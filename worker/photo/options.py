@@ -1,0 +1,34 @@
+"""How a result is to be made: everything that decides its bytes beside the photograph and the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from worker.job import Format
+from worker.settings import COMPOSITE, JpegProfile, Settings
+
+
+@dataclass(frozen=True)
+class Options:
+    """`format` None is the source's own. `jpeg_quality` is for what is encoded anew, `chroma_quality` for splicing."""
+
+    format: Format | None = None
+    jpeg: JpegProfile = "archive"
+    jpeg_quality: int = 95
+    chroma_quality: int = 90
+    digital_source_type: str = COMPOSITE
+
+    @classmethod
+    def of(cls, settings: Settings, format: Format | None, jpeg: JpegProfile | None) -> Options:
+        """What is asked for, and otherwise what is set."""
+        return cls(
+            format,
+            jpeg or settings.jpeg_profile,
+            settings.jpeg_quality,
+            settings.chroma_quality,
+            settings.digital_source_type,
+        )
+
+    def with_format(self, format: Format | None) -> Options:
+        """The same with a format, where none is asked for."""
+        return self if self.format else replace(self, format=format)

@@ -1,0 +1,85 @@
+"""PNG files as rasters: decoded by libpng, their chunks read here, since no library at hand reads all of them."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import imagecodecs
+import numpy as np
+
+from worker.errors import ImageFault
+from worker.photo import exif, icc
+from worker.photo.limits import Limits
+from worker.photo.png_chunks import XMP_KEYWORD, Allowance, Chunk, data_of, parse, texts
+from worker.photo.raster import Metadata, Raster
+from worker.photo.samples import luma_of
+
+INCHES_PER_METRE = 1 / 0.0254
+
+
+def read_png(data: bytes, limits: Limits) -> Raster:
+    """Decode a PNG of any kind: gray, palette or colour, of 1 to 16 bits, interlaced or not.
+
+    Gray is luma as it stands, 1, 2 and 4 bits spread to 0..255; 16 bits stay 16. A transparent colour or palette entry
+    becomes alpha. Raises ImageFault: "damaged" for what is not whole, "unsupported" for an animation, "profile",
+    "too-many-pixels", "too-many-segments".
+    """
+    chunks = parse(data, limits)
+    if any(chunk.name == b"acTL" for chunk in chunks):
+        raise ImageFault("unsupported", "the PNG is an animation: only single pictures are supported")
+    luma, alpha = _planes(_decoded(data))
+    metadata, turn = _metadata(chunks)
+    return Raster(luma, alpha, turn, metadata)
+
+
+def _decoded(data: bytes) -> np.ndarray:
+    """Samples (h, w) or (h, w, 2..4), uint8 or uint16."""
+    try:
+        return imagecodecs.png_decode(data)
+    except MemoryError:
+        raise
+    except Exception as error:  # libpng's own errors, and whatever else comes of an absurd header
+        raise ImageFault("damaged", f"the PNG cannot be decoded: {error}") from error
+
+
+def _planes(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    if samples.ndim == 2:
+        return samples, None
+    luma = luma_of(samples) if samples.shape[2] >= 3 else np.ascontiguousarray(samples[..., 0])
+    return luma, np.ascontiguousarray(samples[..., -1]) if samples.shape[2] in (2, 4) else None
+
+
+def _metadata(chunks: list[Chunk]) -> tuple[Metadata, int]:
+    """The metadata and the orientation. ImageMagick's "Raw profile type" texts stay what they are, texts."""
+    allowance = Allowance()
+    parts = exif.take_apart(data_of(chunks, b"eXIf"))
+    said = list(texts(chunks, allowance))
+    metadata = Metadata(
+        exif=parts.block,
+        xmp=next((_bytes(text) for keyword, text in said if keyword == XMP_KEYWORD), b""),
+        icc=icc.for_colour(_profile(data_of(chunks, b"iCCP"), allowance)),
+        dpi=_resolution(data_of(chunks, b"pHYs")) or parts.dpi,
+        comments=tuple((word, _bytes(text).decode(errors="replace")) for word, text in said if word != XMP_KEYWORD),
+    )
+    return metadata, parts.orientation
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")
+
+
+def _profile(data: bytes, allowance: Allowance) -> bytes:
+    """The profile out of an iCCP chunk (11.3.2.3): a name, one byte, a zlib stream."""
+    try:
+        return allowance.inflate(data.split(b"\0", 1)[1][1:]) if data else b""
+    except (IndexError, zlib.error) as error:
+        raise ImageFault("profile", f"the PNG's colour profile cannot be read: {error}") from error
+
+
+def _resolution(data: bytes) -> exif.Resolution:
+    """Dots an inch out of a pHYs chunk (11.3.4.3), whose other unit states nothing but the shape of a pixel."""
+    if len(data) != 9 or data[8] != 1:
+        return None
+    across, down = struct.unpack_from(">II", data)
+    return exif.sensible(across / INCHES_PER_METRE, down / INCHES_PER_METRE)
