@@ -18,9 +18,12 @@ def worker(
     PHOTOCHROM_WRITE_TO.
     """
     from worker.app import run
+    from worker.photo.jpeg import jpegtran
     from worker.settings import settings
 
     chosen = settings()
+    if chosen.jpeg_profile == "compatible":
+        jpegtran.require()
     run("colorize", chosen, name, ["--pool", "prefork", "--concurrency", str(concurrency or chosen.concurrency)])
 
 

@@ -31,7 +31,7 @@ from worker.photo.options import Options
 from worker.photo.xmp import Statement
 from worker.settings import Settings
 
-STATEMENT = Statement("benchmark", "0" * 64, "0" * 64)
+STATEMENT = Statement("benchmark", "0" * 64, "0" * 64, "spliced")
 OPTIONS = Options()
 
 

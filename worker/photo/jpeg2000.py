@@ -30,9 +30,6 @@ _SRGB, _GRAY, _YCC = 16, 17, 18
 
 _INCHES_PER_METRE = 1 / 0.0254
 
-_MOST_HEADER = 65_536
-"""Bytes of a codestream that are looked at here: SIZ has no more."""
-
 
 class _Size(NamedTuple):
     """Of the SIZ segment (A.5.1): the picture, and the bits a sample of its components, all alike."""
@@ -51,12 +48,16 @@ def read_jpeg2000(data: bytes, limits: Limits) -> Raster:
     """
     boxes = list(_boxes(data, limits)) if data.startswith(SIGNATURE) else [(b"jp2c", data)]
     found = dict(reversed(boxes))  # the first of each name
-    size = _size(found.get(b"jp2c", b""))
+    codestream = found.get(b"jp2c", b"")
+    size = _size(codestream)
     limits.check_size(size.width, size.height)
     if sum(name == b"jp2c" for name, _ in boxes) > 1:
         raise ImageFault("unsupported", "the JPEG 2000 file has several pictures: only single ones are supported")
     space = _colour_space([content for name, content in boxes if name == b"colr"], size)
-    luma, alpha = _planes(_decoded(data), size, space, palette=found.get(b"pclr", b""))
+    if space == _YCC and b"pclr" in found:
+        raise ImageFault("unsupported", "the JPEG 2000 file has a palette of YCC")
+    samples = _decoded(codestream if space == _YCC else data)  # whose colour space would be changed to RGB
+    luma, alpha = _planes(samples, size, space, palette=found.get(b"pclr", b""))
     metadata, turn = _metadata(boxes)
     return Raster(luma, alpha, turn, metadata)
 
@@ -81,7 +82,7 @@ def _boxes(data: bytes, limits: Limits) -> Iterator[tuple[bytes, bytes]]:
             if name in _SUPERBOXES:
                 spans.append((start, following))
             else:
-                yield name, data[start : min(following, start + _MOST_HEADER) if name == b"jp2c" else following]
+                yield name, data[start:following]
             at = following
 
 
@@ -90,6 +91,8 @@ def _size(codestream: bytes) -> _Size:
         raise ImageFault("damaged", "the JPEG 2000 file has no codestream")
     right, bottom, left, top = struct.unpack_from(">4I", codestream, 8)
     count = int.from_bytes(codestream[40:42], "big")
+    if len(codestream) < 42 + 3 * count:
+        raise ImageFault("damaged", "the JPEG 2000 file is cut off in its first segment")
     kinds = {codestream[at : at + 3] for at in range(42, 42 + 3 * count, 3)}
     if len(kinds) != 1:
         raise ImageFault("unsupported", "the JPEG 2000 file has components of different sizes or depths")

@@ -51,8 +51,8 @@ class Kept(NamedTuple):
 class Allowance:
     """How many bytes may still be decompressed, over all chunks of a file: no text is a bomb, nor are thousands."""
 
-    def __init__(self, most: int = MOST_METADATA) -> None:
-        self._left = most
+    def __init__(self) -> None:
+        self._left = MOST_METADATA
 
     def inflate(self, data: bytes) -> bytes:
         """Raises zlib.error for what is no whole zlib stream, and ImageFault ("unsupported") beyond the allowance."""

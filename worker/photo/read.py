@@ -9,6 +9,8 @@ from worker.errors import ImageFault
 from worker.job import Format
 from worker.photo import decode, jpeg2000, png, png_chunks, tiff
 from worker.photo.jpeg import source, transcode
+from worker.photo.jpeg.metadata import C2PA_INVALID, signed
+from worker.photo.jpeg.segments import MessyError, header
 from worker.photo.jpeg.source import GrayJpeg, UnsplicableError
 from worker.photo.limits import Limits
 from worker.photo.options import Options
@@ -19,6 +21,8 @@ Page = Raster | GrayJpeg
 
 TRANSCODED, REENCODED = "transcoded", "reencoded"
 """Notes: the luma was taken losslessly out of a colour JPEG; the JPEG could not be spliced."""
+
+C2PA_CHUNK = "caBX"
 
 _MAGIC_BYTES = 16
 
@@ -76,7 +80,7 @@ def _kind(start: bytes) -> str:
 
 def _read_jpeg(data: bytes, limits: Limits, options: Options) -> Photograph:
     if options.format not in (None, "jpeg"):
-        return Photograph(iter([decode.read_jpeg(data, limits)]), options.format)
+        return Photograph(iter([decode.read_jpeg(data, limits)]), options.format, _signature(data, limits))
     if options.jpeg != "reencode":
         try:
             return Photograph(iter([source.read(data, limits)]), "jpeg")
@@ -84,7 +88,7 @@ def _read_jpeg(data: bytes, limits: Limits, options: Options) -> Photograph:
             gray = transcode.luma_of(data, limits)
             if gray:
                 return Photograph(iter([gray]), "jpeg", (TRANSCODED,))
-    return Photograph(iter([decode.read_jpeg(data, limits)]), "jpeg", (REENCODED,))
+    return Photograph(iter([decode.read_jpeg(data, limits)]), "jpeg", (REENCODED, *_signature(data, limits)))
 
 
 def _read_tiff(file: BinaryIO, limits: Limits, options: Options) -> Photograph:
@@ -100,4 +104,12 @@ def _read_png(data: bytes, limits: Limits, options: Options) -> Photograph:
 
 
 def _dropped(chunks: Kept) -> tuple[str, ...]:
-    return tuple(f"dropped-{name}" for name in chunks.dropped)
+    return tuple(C2PA_INVALID if name == C2PA_CHUNK else f"dropped-{name}" for name in chunks.dropped)
+
+
+def _signature(data: bytes, limits: Limits) -> tuple[str, ...]:
+    """A note where a JPEG that is decoded is signed: the signature is not carried over."""
+    try:
+        return (C2PA_INVALID,) if signed(header(data, limits)) else ()
+    except MessyError:
+        return ()

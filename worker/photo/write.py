@@ -27,6 +27,9 @@ CONTENT_TYPES: dict[Format, str] = {"jpeg": "image/jpeg", "png": "image/png", "t
 
 SPLICED, EXACT = "spliced", "exact"
 
+COMMENTS_DROPPED, CHUNKS_DROPPED = "comments-dropped", "png-chunks-dropped"
+"""Notes: a TIFF has no place for JPEG's comments and PNG's texts, nor any format for PNG's own chunks."""
+
 Coloured = Iterable[tuple[Page, Iterable[np.ndarray]]]
 """Pages with their colour: strips of RGB for a raster, the planes Cb and Cr for a gray JPEG."""
 
@@ -53,21 +56,21 @@ def write(photograph: Photograph, coloured: Coloured, statement: Statement, opti
         raise ImageFault("unsupported", f"{photograph.format} holds one page only: ask for TIFF")
     if isinstance(page, GrayJpeg):
         return _write_spliced(photograph, page, np.asarray(colour), statement, options)
-    stated = _Stated(replace(statement, how=EXACT if photograph.format == "png" else REENCODED))
+    stated = _Stated(photograph, replace(statement, how=EXACT if photograph.format == "png" else REENCODED))
     raster = stated(page)
     if photograph.format == "png":
         data = write_png(raster, colour, photograph.chunks)
     else:
         data = write_jpeg(raster, np.concatenate(list(colour)), options.jpeg_quality)
-    return Written(io.BytesIO(data), photograph.format, stated.how, photograph.notes + stated.notes)
+    return Written(io.BytesIO(data), photograph.format, stated.how, stated.notes)
 
 
 def _write_tiff(photograph: Photograph, coloured: Coloured, statement: Statement) -> Written:
-    stated = _Stated(replace(statement, how=EXACT))
+    stated = _Stated(photograph, replace(statement, how=EXACT))
     body = scratch()
     tiff.write_pages(body, ((stated(page), colour) for page, colour in coloured), photograph.is_big)
     body.seek(0)
-    return Written(body, "tiff", stated.how, photograph.notes + stated.notes)
+    return Written(body, "tiff", stated.how, stated.notes)
 
 
 def _write_spliced(
@@ -83,17 +86,26 @@ def _write_spliced(
 
 
 class _Stated:
-    """Puts the statement into the XMP of a page, and remembers what became of the packet that was there."""
+    """Puts the statement into the XMP of each page, and notes what of a page the format has no place for."""
 
-    def __init__(self, statement: Statement) -> None:
+    def __init__(self, photograph: Photograph, statement: Statement) -> None:
+        self._format = photograph.format
         self._statement = statement
         self.how = statement.how
-        self.notes: tuple[str, ...] = ()
+        self.notes = photograph.notes
+        if photograph.chunks.chunks and self._format != "png":
+            self._note(CHUNKS_DROPPED)
 
     def __call__(self, page: Page) -> Raster:
         assert isinstance(page, Raster)
         merged = xmp.merge(page.metadata.xmp, self._statement)
         assert merged is not None  # only a limit on its size can make it so
         if merged.replaced:
-            self.notes = (metadata.XMP_UNREADABLE,)
+            self._note(metadata.XMP_UNREADABLE)
+        if self._format == "tiff" and page.metadata.comments:
+            self._note(COMMENTS_DROPPED)
         return replace(page, metadata=replace(page.metadata, xmp=merged.packet))
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes = (*self.notes, note)

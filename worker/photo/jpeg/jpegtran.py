@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from worker.errors import ImageFault, UsageError
+from worker.errors import ImageFault, UsageError, WorkerFault
 
 NAME = "jpegtran"
 
@@ -30,7 +30,10 @@ def require() -> None:
 
 
 def interleave(jpeg: bytes) -> bytes:
-    """The same picture in one interleaved scan, for readers that cannot take one scan a component."""
+    """The same picture in one interleaved scan, for readers that cannot take one scan a component.
+
+    Raises WorkerFault where `jpegtran` is not installed.
+    """
     return _run(jpeg, "-copy", "all", "-optimize")
 
 
@@ -42,6 +45,8 @@ def luma_only(jpeg: bytes) -> bytes:
 def _run(jpeg: bytes, *options: str) -> bytes:
     try:
         done = subprocess.run([NAME, *options], input=jpeg, capture_output=True, check=True, timeout=MOST_SECONDS)
+    except FileNotFoundError as error:
+        raise WorkerFault(f"{NAME} is not installed on this worker") from error
     except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
         said = (error.stderr or b"").decode(errors="replace").strip().splitlines()
         raise ImageFault("unsupported", f"jpegtran cannot take it: {said[-1] if said else error}") from error

@@ -51,7 +51,7 @@ class _Found:
         self.profile = [one for one in segments if one.marker == APP2 and one.payload.startswith(ICC)]
         packets = [one for one in segments if one.marker == APP1 and one.payload.startswith(XMP)]
         self.packet = packets[0] if packets else None
-        self.signed = _signed(segments)
+        self.signed = signed(segments)
         self.untrue = [
             one
             for one in segments
@@ -61,7 +61,7 @@ class _Found:
         ]
 
 
-def _signed(segments: list[Segment]) -> list[Segment]:
+def signed(segments: list[Segment]) -> list[Segment]:
     """The segments of C2PA manifests: JUMBF boxes (ISO 19566-5, D.2), each spread over segments of one number."""
     boxes = [one for one in segments if one.marker == APP11 and one.payload.startswith(JUMBF)]
     numbers = {one.payload[2:4] for one in boxes if SIGNED in one.payload}

@@ -7,6 +7,7 @@ only where libtiff codes what was read to the very bits that were there; fax cod
 from __future__ import annotations
 
 import io
+import re
 
 import imagecodecs
 import numpy as np
@@ -20,6 +21,9 @@ from worker.photo.tiff.layout import FAX_3, FAX_4, FAX_RLE
 _NAMES = {FAX_RLE: "tiff_ccitt", FAX_3: "group3", FAX_4: "group4"}
 _EOFB = 2 * "000000000001"
 
+_END = re.compile("(0*000000000001[01]?)*0*")
+"""What may follow the last row: EOFB or RTC (T.4, with its tag bits), which not everybody writes, and fill bits."""
+
 
 def decode(data: bytes, compression: int, rows: int, columns: int, options: int) -> np.ndarray:
     """A strip or tile as stored bits, uint8 0 and 1 (rows, columns). `options` are T4Options.
@@ -32,8 +36,9 @@ def decode(data: bytes, compression: int, rows: int, columns: int, options: int)
         bits = imagecodecs.ccittfax3_decode(data, rows, columns, t4options=options)
     else:
         bits = imagecodecs.ccittfax4_decode(data, rows, columns)
-    expected = _without_end(_digits(_encoded(bits, compression, options)))
-    if not _digits(data).startswith(expected):
+    expected = _digits(_encoded(bits, compression, options)).rstrip("0").removesuffix(_EOFB)
+    found = _digits(data)
+    if not found.startswith(expected) or not _END.fullmatch(found, len(expected)):
         raise ImageFault("damaged", "a strip is damaged, or not coded as the standards of fax say")
     return bits
 
@@ -49,8 +54,3 @@ def _encoded(bits: np.ndarray, compression: int, options: int) -> bytes:
 
 def _digits(data: bytes) -> str:
     return f"{int.from_bytes(data, 'big'):0{8 * len(data)}b}"
-
-
-def _without_end(digits: str) -> str:
-    """Without fill bits and EOFB at the end of a strip, which encoders may leave out or write otherwise."""
-    return digits.rstrip("0").removesuffix(_EOFB)

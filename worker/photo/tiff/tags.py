@@ -79,7 +79,8 @@ def left_out(tiff: Tiff, directory: Directory) -> set[str]:
     if across != down and tiff.number(directory, RESOLUTION_UNIT, 2) not in _INCHES:
         words.add("pixel-aspect-dropped")
     for inner in (directory, *_further(directory)):
-        if inner.unknown or any(field.type in (IFD, IFD8) for field in _plain(inner).values()):
+        pointers = {tag for tag, field in _plain(inner).items() if field.type in (IFD, IFD8)} - _NOT_DESCRIBED
+        if inner.unknown or pointers:
             words.add("unknown-tags-dropped")
     return words
 
