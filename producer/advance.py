@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 
 from producer.dispatch import dispatch
 from producer.pages import next_page
@@ -12,6 +13,7 @@ from producer.submission import Submission
 from worker import paths
 from worker.ledger import PageInFlight
 from worker.resources import Resources
+from worker.store import ConflictError
 
 log = logging.getLogger("photochrom.control")
 
@@ -47,18 +49,22 @@ def enqueue_next_page(submission: Submission, held: Resources) -> None:
 
 
 def close_pages(name: str, held: Resources) -> None:
-    """Write the outcome object of every page all of whose images have ended."""
+    """Write the outcome object of every page all of whose images have ended: with it their outcomes are final."""
     pages = held.ledger.pages(name)
-    for page, ended in zip(pages, held.ledger.ended_in(name, pages), strict=True):
-        if ended < page.images:
-            continue
-        finished = paths.FinishedPage(page.number, page.first, page.images)
-        held.store.put_record(paths.outcome(name, finished), finished._asdict())
-        held.ledger.remove_page(name, page.number)
+    ended = zip(pages, held.ledger.ended_in(name, pages), strict=True)
+    finished_pages = [page for page, images in ended if images == page.images]
+    found = held.ledger.faults(name) if finished_pages else {}
+    for page in finished_pages:
+        last = page.first + page.images - 1
+        faults = {ordinal: reason for ordinal, reason in found.items() if page.first <= ordinal <= last}
+        finished = paths.FinishedPage(page.number, page.first, page.images, len(faults))
+        held.store.put_record(paths.outcome(name, finished), {**finished._asdict(), "quarantined": faults})
+        held.ledger.remove_page(name, page.number, faults)
 
 
 def end(name: str, now: Progress, held: Resources) -> None:
-    """Note in S3 that a submission has ended, with its counts, and let Redis forget it in time."""
-    held.store.put_record(paths.ended(name), now.summary())
+    """Note in S3, once, that a submission has ended, with its counts and time, and let Redis forget it in time."""
+    with suppress(ConflictError):  # a control process was killed behind this
+        held.store.put_record(paths.ended(name), now.summary(), if_absent=True)
     held.ledger.retire(name)
     log.info("submission %s ended: %d done, %d quarantined", name, now.done, now.quarantined)

@@ -27,6 +27,10 @@ def submit(
     glob: Annotated[str | None, typer.Option(help="Only keys that match this pattern.")] = None,
     smallest: Annotated[int, typer.Option(help="Only files of at least so many bytes.")] = 0,
     largest: Annotated[int | None, typer.Option(help="Only files of at most so many bytes.")] = None,
+    jpeg: Annotated[
+        str | None,
+        typer.Option(help="How gray JPEG is coloured: archive, compatible or reencode; as workers are set by default."),
+    ] = None,
     priority: Annotated[str, typer.Option(help="urgent, high, normal or low.")] = "normal",
     on_change: Annotated[
         str, typer.Option(help="When a source is not what was listed: quarantine it, or take it as it is.")
@@ -56,6 +60,7 @@ def submit(
             "filters": filters,
             "model": model,
             "format": format,
+            "jpeg": jpeg,
             "on_change": on_change,
             "priority": PRIORITIES[priority],
             "name": name,

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from producer.progress import quarantined
-from producer.rebuild import is_cancelled, mark_cancelled, rebuild
+from producer.rebuild import rebuild
 from producer.reconcile import reconcile
-from producer.submission import ended, load, make, parse_request
+from producer.recorded import cancelled_since
+from producer.submission import MOST_NAME_LETTERS, ended, load, make, new_name, parse_request
 from worker import paths
 from worker.app import connect
 from worker.errors import UsageError
 from worker.resources import Resources
+
+REDRIVE = "-redrive-"
 
 BETWEEN_LOOKS = 2.0
 """Seconds; taking a message and noting it as taken are two steps, but not as long as that."""
@@ -25,19 +28,25 @@ def cancel(name: str, held: Resources) -> None:
     load(name, held.store, held.settings)
     if ended(name, held.store, held.settings):
         raise UsageError(f"{name} has ended already")
-    mark_cancelled(name, True, held)
+    _mark(name, True, held)
     held.ledger.cancel(name)
 
 
 def resume(name: str, held: Resources) -> None:
     """Go on where a cancelled submission stopped: what was dropped from the queue is found missing and put back."""
     load(name, held.store, held.settings)
-    if not is_cancelled(name, held):
+    if not cancelled_since(name, held):
         raise UsageError(f"{name} is not cancelled")
-    mark_cancelled(name, False, held)
+    _mark(name, False, held)
     held.ledger.revive(name)
     if not held.ledger.cursor(name):
         rebuild(name, held)  # Redis has forgotten it, or listing had not begun
+
+
+def _mark(name: str, cancelled: bool, held: Resources) -> None:
+    """In S3: that it is cancelled, or not, and since when."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    held.store.put_record(paths.cancelled(name), {"cancelled": cancelled, "time": now})
 
 
 def redrive(name: str, reasons: Sequence[str] | None, held: Resources) -> str:
@@ -49,24 +58,24 @@ def redrive(name: str, reasons: Sequence[str] | None, held: Resources) -> str:
     keys = [record.key for record in quarantined(name, held.settings) if not reasons or record.reason in reasons]
     if not keys:
         raise UsageError(f"{name} has no quarantined images{' of that reason' if reasons else ''}")
-    again = f"{name}-redrive-{datetime.now(UTC):%Y%m%d%H%M%S}"
-    lines = "".join(json.dumps({"key": key}) + "\n" for key in keys)
-    held.store.put(held.settings.state_bucket, paths.manifest(again), lines.encode())
-    task = submission.task
+    again = redrive_name(name)
     request = parse_request(
         {
-            "source": task.source,
-            "destination": task.destination,
+            **submission.task.model_dump(exclude={"epoch"}),
             "manifest": f"s3://{held.settings.state_bucket}/{paths.manifest(again)}",
             "filters": {"suffixes": submission.filters.suffixes},
-            "model": task.model,
-            "format": task.format,
-            "on_change": task.on_change,
-            "priority": task.priority,
             "name": again,
         }
     )
+    lines = "".join(json.dumps({"key": key}) + "\n" for key in keys)
+    held.store.put(held.settings.state_bucket, paths.manifest(again), lines.encode())
     return make(request, held.settings)
+
+
+def redrive_name(name: str) -> str:
+    """A new name that begins as the first submission's, however often its images were tried again."""
+    ending = REDRIVE + new_name()
+    return name.partition(REDRIVE)[0][: MOST_NAME_LETTERS - len(ending)] + ending
 
 
 def reconcile_now(name: str, held: Resources) -> int:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from producer.submission import load
+from producer.recorded import cancelled_since, listing, outcomes, quarantined_images
+from producer.submission import Submission, load
 from worker import paths
 from worker.ledger import Ledger
 from worker.outcomes import Quarantined
+from worker.resources import Resources
 from worker.settings import Settings
-from worker.store import Location, NotFoundError, Store
+from worker.store import NotFoundError, Store
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Progress:
     reasons: dict[str, int] = field(default_factory=dict)
     cancelled: bool = False
     seconds: float = 0.0
-    """Since it was submitted."""
+    """From its submission to its end, or until now."""
 
     @property
     def in_flight(self) -> int:
@@ -72,28 +75,54 @@ class Progress:
 
 def progress(name: str, settings: Settings, ledger: Ledger | None = None, store: Store | None = None) -> Progress:
     """Where a submission stands. Raises UsageError when there is none of that name."""
-    ledger, store = ledger or Ledger(settings), store or Store(settings)
-    cursor = ledger.cursor(name)
-    if not cursor and (ended := _ended(name, store, settings)):
-        return ended
-    submission = load(name, store, settings)
-    counts = ledger.counts(name)
+    held = Resources(settings, store or Store(settings), ledger or Ledger(settings))
+    submission = load(name, held.store, settings)
+    cursor = held.ledger.cursor(name)
+    now = _in_ledger(submission, cursor, held) if cursor else _in_s3(submission, held)
+    return (_ended(name, held) if now.ended and not now.cancelled else None) or now
+
+
+def _in_ledger(submission: Submission, cursor: Mapping[str, str], held: Resources) -> Progress:
+    name = submission.name
+    counts = held.ledger.counts(name)
+    since = cancelled_since(name, held) if held.ledger.is_cancelled(name) else None
     return Progress(
         submission=name,
-        listed=cursor.get("listed") == "1",
-        total=int(cursor.get("total", 0)),
+        listed=cursor["listed"] == "1",
+        total=int(cursor["total"]),
         done=counts.done,
         quarantined=counts.quarantined,
         reasons=counts.reasons,
-        cancelled=ledger.is_cancelled(name),
-        seconds=(datetime.now(UTC) - datetime.fromisoformat(submission.created)).total_seconds(),
+        cancelled=since is not None,
+        seconds=_seconds(submission, since),
     )
 
 
-def _ended(name: str, store: Store, settings: Settings) -> Progress | None:
-    """What was noted of a submission that ended so long ago that Redis has forgotten it."""
+def _in_s3(submission: Submission, held: Resources) -> Progress:
+    """Before its first page; or after its end, when Redis has forgotten it."""
+    name = submission.name
+    now, said, since = listing(name, held), outcomes(name, held), cancelled_since(name, held)
+    reasons = Counter((said.quarantined | said.recorded).values())
+    return Progress(
+        submission=name,
+        listed=now.listed,
+        total=now.total,
+        done=sum(page.images for page in said.finished) - len(said.quarantined),
+        quarantined=reasons.total(),
+        reasons=dict(reasons),
+        cancelled=since is not None,
+        seconds=_seconds(submission, since),
+    )
+
+
+def _seconds(submission: Submission, until: datetime | None) -> float:
+    return ((until or datetime.now(UTC)) - datetime.fromisoformat(submission.created)).total_seconds()
+
+
+def _ended(name: str, held: Resources) -> Progress | None:
+    """What was noted of a submission when it ended."""
     try:
-        summary = json.loads(store.get(settings.state_bucket, paths.ended(name)).data)
+        summary = json.loads(held.store.get(held.settings.state_bucket, paths.ended(name)).data)
     except NotFoundError:
         return None
     summary.pop("state")
@@ -102,7 +131,8 @@ def _ended(name: str, store: Store, settings: Settings) -> Progress | None:
 
 def quarantined(name: str, settings: Settings, reason: str | None = None) -> Iterator[Quarantined]:
     """The records of all quarantined images, or of those with one reason, in the order of the source."""
-    store = Store(settings)
-    for listed in store.list(Location(settings.state_bucket, paths.quarantines(name))):
-        if reason in (None, paths.parse_quarantine(listed.key).reason):
-            yield Quarantined.model_validate_json(store.get(settings.state_bucket, listed.key).data)
+    held = Resources(settings, Store(settings), Ledger(settings))
+    for ordinal, found in quarantined_images(name, held).items():
+        if reason in (None, found):
+            place = paths.quarantine(name, paths.QuarantinedImage(ordinal, found))
+            yield Quarantined.model_validate_json(held.store.get(settings.state_bucket, place).data)

@@ -10,8 +10,10 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 from producer.pages import read_page
+from producer.recorded import cancelled_since, listing, outcomes
 from producer.submission import exists
 from worker import paths
 from worker.ledger import PageInFlight
@@ -49,22 +51,17 @@ def _is_the_true_one(held: Resources) -> bool:
 
 def rebuild(name: str, held: Resources) -> None:
     """Bitmaps from the outcomes, the cursor from the pages; what is unfinished waits for the reconciler."""
-    bucket = held.settings.state_bucket
-    finished = [paths.parse_outcome(item.key) for item in held.store.list(Location(bucket, paths.outcomes(name)))]
-    quarantined = [
-        paths.parse_quarantine(item.key) for item in held.store.list(Location(bucket, paths.quarantines(name)))
-    ]
-    bad = {image.ordinal for image in quarantined}
-    done = bitmap(
-        ordinal for page in finished for ordinal in range(page.first, page.first + page.images) if ordinal not in bad
-    )
-    reasons = Counter({image.ordinal: image.reason for image in quarantined}.values())
-    held.ledger.merge_bitmaps(name, done, bitmap(bad), dict(reasons))
-    _restore_cursor(name, {page.number for page in finished}, held)
-    if is_cancelled(name, held):
+    said = outcomes(name, held)
+    ordinals = chain.from_iterable(range(page.first, page.first + page.images) for page in said.finished)
+    done = bitmap(ordinal for ordinal in ordinals if ordinal not in said.quarantined)
+    reasons = Counter(said.quarantined.values())
+    held.ledger.merge(name, done, bitmap(said.quarantined), reasons, said.recorded)
+    _restore_cursor(name, {page.number for page in said.finished}, held)
+    if cancelled_since(name, held):
         held.ledger.cancel(name)
     held.ledger.activate(name)
-    log.warning("rebuilt %s from S3: %d pages finished, %d images quarantined", name, len(finished), len(bad))
+    quarantined = len(said.quarantined) + len(said.recorded)
+    log.warning("rebuilt %s from S3: %d pages finished, %d images quarantined", name, len(said.finished), quarantined)
 
 
 def bitmap(ordinals: Iterable[int]) -> bytes:
@@ -80,22 +77,12 @@ def bitmap(ordinals: Iterable[int]) -> bytes:
 
 def _restore_cursor(name: str, finished: set[int], held: Resources) -> None:
     """Where listing stands, and the pages that are not finished."""
-    pages = sum(1 for _ in held.store.list(Location(held.settings.state_bucket, paths.pages(name))))
-    for number in range(pages):
-        if number in finished and number < pages - 1:
-            continue
-        page = read_page(name, number, held.store, held.settings)
-        if number not in finished and page.images:
-            first = page.images[0].ordinal
-            held.ledger.add_page(name, PageInFlight(number, first, len(page.images), LONG_AGO))
-        if number == pages - 1:
-            total = page.images[-1].ordinal + 1 if page.images else _total_before(name, number, held)
-            held.ledger.move_cursor(name, pages=pages, total=total, after=page.after, listed=int(page.last))
-
-
-def _total_before(name: str, number: int, held: Resources) -> int:
-    """An empty last page stands behind a full one."""
-    return read_page(name, number - 1, held.store, held.settings).images[-1].ordinal + 1 if number else 0
+    now = listing(name, held)
+    for number in range(now.pages):
+        if number not in finished and (images := read_page(name, number, held.store, held.settings).images):
+            held.ledger.add_page(name, PageInFlight(number, images[0].ordinal, len(images), LONG_AGO))
+    if now.pages:
+        held.ledger.move_cursor(name, pages=now.pages, total=now.total, after=now.after, listed=int(now.listed))
 
 
 def _is_unfinished(name: str, held: Resources) -> bool:
@@ -108,15 +95,3 @@ def _epoch_in_s3(held: Resources) -> str | None:
         return json.loads(held.store.get(held.settings.state_bucket, paths.EPOCH).data)["epoch"]
     except NotFoundError:
         return None
-
-
-def is_cancelled(name: str, held: Resources) -> bool:
-    """What S3 says."""
-    try:
-        return bool(json.loads(held.store.get(held.settings.state_bucket, paths.cancelled(name)).data)["cancelled"])
-    except NotFoundError:
-        return False
-
-
-def mark_cancelled(name: str, cancelled: bool, held: Resources) -> None:
-    held.store.put_record(paths.cancelled(name), {"cancelled": cancelled})

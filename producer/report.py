@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterable, Iterator
 
 from producer.pages import read_page
+from producer.recorded import listing, outcomes, quarantined_images
 from producer.submission import load
 from worker import paths
 from worker.resources import Resources
-from worker.store import PART_BYTES, Location
+from worker.store import PART_BYTES
 
 FIELDS = ("ordinal", "key", "outcome", "reason", "etag", "size")
 
@@ -35,14 +36,9 @@ def write_report(name: str, held: Resources) -> list[str]:
 
 def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
     """One row an image, in the order of the source: the values of `FIELDS`."""
-    bucket = held.settings.state_bucket
-    reasons = {
-        image.ordinal: image.reason
-        for image in map(paths.parse_quarantine, _keys(held, Location(bucket, paths.quarantines(name))))
-    }
-    finished = {page.number for page in map(paths.parse_outcome, _keys(held, Location(bucket, paths.outcomes(name))))}
-    pages = sum(1 for _ in held.store.list(Location(bucket, paths.pages(name))))
-    for number in range(pages):
+    finished = {page.number for page in outcomes(name, held).finished}
+    reasons = quarantined_images(name, held)
+    for number in range(listing(name, held).pages):
         images = read_page(name, number, held.store, held.settings).images
         ordinals = [image.ordinal for image in images]
         ended = set(ordinals) if number in finished else held.ledger.ended(name, ordinals)
@@ -50,10 +46,6 @@ def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
             reason = reasons.get(image.ordinal, "")
             outcome = "quarantined" if reason else "done" if image.ordinal in ended else "pending"
             yield image.ordinal, image.key, outcome, reason, image.etag.strip('"'), image.size
-
-
-def _keys(held: Resources, location: Location) -> Iterator[str]:
-    return (listed.key for listed in held.store.list(location))
 
 
 def _csv(row: Iterable[object]) -> bytes:

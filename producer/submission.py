@@ -15,11 +15,12 @@ from worker.errors import ImageFault, UsageError, WorkerFault
 from worker.job import Format, OnChange, Priority, Task
 from worker.ledger import Ledger
 from worker.models import registry
-from worker.settings import Settings
+from worker.settings import JpegProfile, Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
 from worker.version import VERSION
 
-NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$"
+MOST_NAME_LETTERS = 100
+NAME_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{MOST_NAME_LETTERS - 1}}}$"
 RESERVED_NAMES = ("inbox",)
 
 
@@ -36,6 +37,7 @@ class Request(BaseModel):
     filters: Filters = Filters()
     model: str | None = None
     format: Format | None = None
+    jpeg: JpegProfile | None = None
     on_change: OnChange = "quarantine"
     priority: Priority = 6
     name: str | None = Field(None, pattern=NAME_PATTERN, description="asking twice under one name is asking once")
@@ -84,7 +86,7 @@ def parse_request(values: dict[str, object]) -> Request:
 def make(request: Request, settings: Settings) -> str:
     """Turn a request into a submission and put it before the control process; gives back its name."""
     submission = Submission(
-        name=request.name or _new_name(),
+        name=request.name or new_name(),
         task=plan(request, settings),
         manifest=request.manifest,
         filters=request.filters,
@@ -108,6 +110,7 @@ def plan(request: Request, settings: Settings) -> Task:
             destination=request.destination,
             model=model,
             format=request.format,
+            jpeg=request.jpeg,
             on_change=request.on_change,
             priority=request.priority,
             epoch=time.time_ns() // 1_000_000,
@@ -156,5 +159,6 @@ def _check_same(there: Submission, asked: Submission) -> None:
         raise UsageError(f"submission {asked.name!r} is there already and asks for something else")
 
 
-def _new_name() -> str:
+def new_name() -> str:
+    """For a submission that got none: its time, and some letters for two within a second."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"

@@ -16,16 +16,17 @@ UNACKED_INDEX = "photochrom:unacked-index:{role}"
 UNACKED_MUTEX = "photochrom:unacked-mutex:{role}"
 """Celery's own: messages that were taken and not acknowledged, by role."""
 
-_PARTS = ("done", "quarantined", "reasons", "starts", "sent", "pages", "cursor", "suspects", "cancelled")
+_PARTS = ("done", "quarantined", "reasons", "faults", "starts", "sent", "pages", "cursor", "suspects", "cancelled")
 
 
 def of(submission: str, part: str) -> str:
     """A key of a submission.
 
-    done, quarantined: bitmaps by ordinal. reasons: hash, reason to count. starts: hash, ordinal to the tokens of its
-    starts without an outcome. sent: hash, ordinal to the time of its own last job. pages: hash, unfinished page to its
-    first ordinal, count and time of its jobs. cursor: hash, how far listing has come. suspects: set of ordinals that
-    looked lost at the last look. cancelled: exists when the submission is.
+    done, quarantined: bitmaps by ordinal. reasons: hash, reason to count. faults: hash, ordinal to reason, of the
+    quarantined images of unfinished pages. starts: hash, ordinal to the tokens of its starts without an outcome. sent:
+    hash, ordinal to the time of its own last job. pages: hash, unfinished page to its first ordinal, count and time of
+    its jobs. cursor: hash, how far listing has come. suspects: set of ordinals that looked lost at the last look.
+    cancelled: exists when the submission is.
     """
     if part not in _PARTS:
         raise KeyError(part)

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from enum import Enum
+from itertools import chain
 from typing import Any, NamedTuple
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
 
-from worker import keys
+from worker import keys, scripts
 from worker.errors import RetryableError
 from worker.settings import Settings
 
@@ -29,83 +30,6 @@ LOCK_SECONDS = 15
 
 RETRIES = 8
 """Tries after a lost connection, with backoff and jitter: about 10 s in all, enough for Redis to be restarted."""
-
-# KEYS all that a script may make, then the set of active submissions; ARGV ends with submission and seconds to live.
-# What comes late, when a submission is retired or forgotten, makes no key that stays for ever.
-_PASS_AWAY = """
-local function pass_away()
-    if redis.call('SISMEMBER', KEYS[#KEYS], ARGV[#ARGV - 1]) == 0 then
-        for place = 1, #KEYS - 1 do
-            redis.call('EXPIRE', KEYS[place], ARGV[#ARGV], 'NX')
-        end
-    end
-end
-"""
-
-# KEYS done quarantined reasons starts sent; ARGV ordinal, reason or ''
-_END = """
-if redis.call('GETBIT', KEYS[1], ARGV[1]) == 1 or redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then
-    return 0
-end
-if ARGV[2] == '' then
-    redis.call('SETBIT', KEYS[1], ARGV[1], 1)
-else
-    redis.call('SETBIT', KEYS[2], ARGV[1], 1)
-    redis.call('HINCRBY', KEYS[3], ARGV[2], 1)
-end
-redis.call('HDEL', KEYS[4], ARGV[1])
-redis.call('HDEL', KEYS[5], ARGV[1])
-pass_away()
-return 1
-"""
-
-# KEYS done quarantined starts cancelled; ARGV ordinal, token; -1 cancelled, 0 ended, else which start this is.
-# The tokens of all starts are kept: one that is sent again after a lost answer is the same start, and each is given
-# back by itself, also when an image was delivered twice and is in two workers' hands.
-_START = """
-if redis.call('EXISTS', KEYS[4]) == 1 then
-    return -1
-end
-if redis.call('GETBIT', KEYS[1], ARGV[1]) == 1 or redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then
-    return 0
-end
-local tokens = redis.call('HGET', KEYS[3], ARGV[1]) or ''
-if not string.find(tokens, ARGV[2], 1, true) then
-    tokens = tokens .. ARGV[2] .. ' '
-    redis.call('HSET', KEYS[3], ARGV[1], tokens)
-end
-pass_away()
-local _, number = string.gsub(tokens, ' ', '')
-return number
-"""
-
-# KEYS sent; ARGV time, ordinals
-_NOTE_SENT = """
-for place = 2, #ARGV - 2 do
-    redis.call('HSET', KEYS[1], ARGV[place], ARGV[1])
-end
-pass_away()
-"""
-
-# KEYS starts; ARGV ordinal, token
-_GIVE_BACK = """
-local tokens = redis.call('HGET', KEYS[1], ARGV[1]) or ''
-local others = string.gsub(tokens, ARGV[2] .. ' ', '')
-if others == '' then
-    redis.call('HDEL', KEYS[1], ARGV[1])
-else
-    redis.call('HSET', KEYS[1], ARGV[1], others)
-end
-"""
-
-# KEYS done quarantined, other done, other quarantined; an image that is both is quarantined
-_MERGE = """
-redis.call('BITOP', 'OR', KEYS[1], KEYS[1], KEYS[3])
-redis.call('BITOP', 'OR', KEYS[2], KEYS[2], KEYS[4])
-redis.call('BITOP', 'AND', KEYS[3], KEYS[1], KEYS[2])
-redis.call('BITOP', 'XOR', KEYS[1], KEYS[1], KEYS[3])
-redis.call('DEL', KEYS[3], KEYS[4])
-"""
 
 
 class Standing(Enum):
@@ -152,11 +76,11 @@ class Ledger:
             health_check_interval=30,
             retry=Retry(ExponentialWithJitterBackoff(base=0.1, cap=3.0), RETRIES),
         )
-        self._end_script = self._redis.register_script(_PASS_AWAY + _END)
-        self._start_script = self._redis.register_script(_PASS_AWAY + _START)
-        self._note_sent_script = self._redis.register_script(_PASS_AWAY + _NOTE_SENT)
-        self._give_back_script = self._redis.register_script(_GIVE_BACK)
-        self._merge_script = self._redis.register_script(_MERGE)
+        self._end_script = self._redis.register_script(scripts.PASS_AWAY + scripts.END)
+        self._start_script = self._redis.register_script(scripts.PASS_AWAY + scripts.START)
+        self._note_sent_script = self._redis.register_script(scripts.PASS_AWAY + scripts.NOTE_SENT)
+        self._give_back_script = self._redis.register_script(scripts.GIVE_BACK)
+        self._merge_script = self._redis.register_script(scripts.MERGE)
 
     # What workers say
 
@@ -184,7 +108,7 @@ class Ledger:
         return self._end(submission, ordinal, reason)
 
     def _end(self, submission: str, ordinal: int, reason: str) -> bool:
-        parts = [keys.of(submission, part) for part in ("done", "quarantined", "reasons", "starts", "sent")]
+        parts = [keys.of(submission, part) for part in ("done", "quarantined", "reasons", "faults", "starts", "sent")]
         with _translated():
             return bool(
                 self._end_script(keys=[*parts, keys.ACTIVE], args=[ordinal, reason, submission, KEPT_AFTER_END])
@@ -208,6 +132,14 @@ class Ledger:
                 pipe.getbit(keys.of(submission, "quarantined"), ordinal)
             bits = pipe.execute()
         return {ordinal for place, ordinal in enumerate(wanted) if bits[2 * place] or bits[2 * place + 1]}
+
+    def quarantined(self, submission: str, ordinals: Iterable[int]) -> set[int]:
+        """Those of the ordinals that are quarantined."""
+        wanted = list(ordinals)
+        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+            for ordinal in wanted:
+                pipe.getbit(keys.of(submission, "quarantined"), ordinal)
+            return {ordinal for ordinal, bit in zip(wanted, pipe.execute(), strict=True) if bit}
 
     def counts(self, submission: str) -> Counts:
         """Counted from the bitmaps, so that nothing can drift."""
@@ -293,9 +225,19 @@ class Ledger:
             pages.append(PageInFlight(int(number), int(first), int(images), float(sent)))
         return sorted(pages)
 
-    def remove_page(self, submission: str, number: int) -> None:
+    def remove_page(self, submission: str, number: int, faults: Iterable[int] = ()) -> None:
+        """Forget a page, and the reasons of those of its images that are quarantined: S3 knows them."""
+        with _translated(), self._redis.pipeline() as pipe:
+            pipe.hdel(keys.of(submission, "pages"), number)
+            if ordinals := list(faults):
+                pipe.hdel(keys.of(submission, "faults"), *ordinals)
+            pipe.execute()
+
+    def faults(self, submission: str) -> dict[int, str]:
+        """The reasons of the quarantined images of pages in flight, by ordinal."""
         with _translated():
-            self._redis.hdel(keys.of(submission, "pages"), number)
+            found = self._redis.hgetall(keys.of(submission, "faults"))
+        return {int(ordinal): reason for ordinal, reason in found.items()}
 
     def note_sent(self, submission: str, ordinals: Iterable[int]) -> float:
         """Note that images are sent again in jobs of their own, now; gives back Redis's time."""
@@ -351,17 +293,28 @@ class Ledger:
         with _translated():
             self._redis.set(keys.EPOCH, epoch)
 
-    def merge_bitmaps(self, submission: str, done: bytes, quarantined: bytes, reasons: dict[str, int]) -> None:
-        """Add outcomes that S3 knows to those that Redis knows; the reasons are replaced."""
-        parts = [keys.of(submission, part) for part in ("done", "quarantined")]
-        others = [f"{part}:other" for part in parts]
+    def merge(
+        self,
+        submission: str,
+        done: bytes,
+        quarantined: bytes,
+        reasons: Mapping[str, int],
+        faults: Mapping[int, str],
+    ) -> None:
+        """Put together what S3 says and what Redis knows already.
+
+        `done` and `quarantined` are the bitmaps of finished pages, `reasons` their counts, and `faults` the reasons of
+        images of other pages: those that are not done are quarantined.
+        """
+        parts = [keys.of(submission, part) for part in ("done", "quarantined", "reasons", "faults")]
+        said = [keys.of(submission, part) + ":said" for part in ("done", "quarantined", "faults")]
         with _translated(), self._redis.pipeline() as pipe:
-            pipe.set(others[0], done)
-            pipe.set(others[1], quarantined)
-            self._merge_script(keys=[*parts, *others], client=pipe)
-            pipe.delete(keys.of(submission, "reasons"))
-            if reasons:
-                pipe.hset(keys.of(submission, "reasons"), mapping=reasons)
+            pipe.set(said[0], done)
+            pipe.set(said[1], quarantined)
+            pipe.delete(said[2])
+            if faults:
+                pipe.hset(said[2], mapping=faults)
+            self._merge_script(keys=[*parts, *said], args=list(chain(*reasons.items())), client=pipe)
             pipe.execute()
 
     @contextmanager

@@ -38,11 +38,12 @@ def manifest(name: str) -> str:
 
 
 class FinishedPage(NamedTuple):
-    """All images of the page have an outcome."""
+    """All images of the page have an outcome; so many of them are quarantined, and the object says which."""
 
     number: int
     first: int
     images: int
+    quarantined: int
 
 
 def outcomes(name: str) -> str:
@@ -50,12 +51,12 @@ def outcomes(name: str) -> str:
 
 
 def outcome(name: str, page: FinishedPage) -> str:
-    return f"{outcomes(name)}{page.number:08d}.{page.first:012d}.{page.images}.json"
+    return f"{outcomes(name)}{page.number:08d}.{page.first:012d}.{page.images}.{page.quarantined}.json"
 
 
 def parse_outcome(key: str) -> FinishedPage:
-    number, first, images, _ = key.rpartition("/")[2].split(".")
-    return FinishedPage(int(number), int(first), int(images))
+    number, first, images, quarantined, _ = key.rpartition("/")[2].split(".")
+    return FinishedPage(int(number), int(first), int(images), int(quarantined))
 
 
 class QuarantinedImage(NamedTuple):

@@ -4,11 +4,15 @@ import pytest
 
 import producer.pages
 from producer import control
+from producer.advance import advance
+from producer.rebuild import ensure_epoch
 from producer.submission import load, submit
 from worker import app as celery_app
 from worker import paths
 from worker.app import COLORIZE, connect
-from worker.job import Job
+from worker.errors import ImageFault
+from worker.job import Image, Job
+from worker.outcomes import record_quarantined
 from worker.resources import Resources
 
 
@@ -57,3 +61,41 @@ def sent(held, monkeypatch):
     connect(held.settings)
     monkeypatch.setattr(celery_app.app, "send_task", send_task)
     return jobs
+
+
+@pytest.fixture
+def with_pages_of(held):
+    """The same resources with other sizes of pages and window."""
+
+    def make(images, window=10**6):
+        return held._replace(settings=held.settings.model_copy(update={"page_images": images, "window": window}))
+
+    return make
+
+
+@pytest.fixture
+def quarantine(held):
+    """Let an image end as a worker would that found a fault in it."""
+
+    def end(name, ordinal, reason="damaged"):
+        image = Image(ordinal=ordinal, key=f"in/{ordinal:03d}.jpg", etag='"e"', size=2)
+        record_quarantined(name, image, ImageFault(reason, f"it is {reason}"), held.store, held.ledger, held.settings)
+
+    return end
+
+
+@pytest.fixture
+def half(held, sent, fill, submitted, with_pages_of, quarantine):
+    """Seven images in pages of three: the first page has ended, of the second one image, the third is not listed."""
+    fill(7)
+    submission, few = submitted(), with_pages_of(3, window=5)
+    ensure_epoch(few)
+    advance(submission, few)
+    assert len(held.ledger.pages(submission.name)) == 2
+    for ordinal in (0, 2):
+        held.ledger.record_done(submission.name, ordinal)
+    quarantine(submission.name, 1, "empty")
+    quarantine(submission.name, 4)
+    advance(submission, with_pages_of(3, window=1))
+    assert [page.number for page in held.ledger.pages(submission.name)] == [1]
+    return submission

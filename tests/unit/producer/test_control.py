@@ -9,6 +9,7 @@ import producer.dispatch
 from producer.advance import advance, enqueue_next_page
 from producer.control import advance_all, inbox, reconcile_all, submit_task
 from producer.progress import progress
+from producer.rebuild import ensure_epoch
 from worker import paths
 from worker.errors import RetryableError
 from worker.ledger import KEPT_AFTER_END, Ledger
@@ -164,15 +165,20 @@ def test_progress_answers_after_the_end_when_redis_has_forgotten(held, sent, fil
     assert (after.state, after.ended, after.line()) == (before.state, True, before.line())
 
 
-def test_a_submission_that_lost_its_redis_is_sent_again_under_the_same_ordinals(held, sent, fill, submitted):
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_a_submission_that_lost_its_redis_gives_no_image_another_ordinal(held, sent, fill, submitted, rebuilt):
     fill(5)
     submission, narrow = submitted(), with_settings(held, page_images=2)
     advance(submission, narrow)
-    first = list(sent)
     held.ledger._redis.flushall()
     sent.clear()
+    if rebuilt:
+        assert ensure_epoch(narrow)
+        assert [page.first for page in held.ledger.pages(submission.name)] == [0, 2, 4]
     advance(submission, narrow)
-    assert unsent(sent) == unsent(first)
+    assert sent == []
+    now = progress(submission.name, held.settings)
+    assert (now.total, now.listed, now.in_flight) == (5, True, 5)
 
 
 # ---- the tasks
@@ -271,7 +277,7 @@ def test_a_page_is_closed_in_s3_when_all_its_images_have_ended(held, sent, fill,
     finish(held, submission.name, done=[0, 2, 3], bad=[4])
     advance(submission, few)
     outcomes = [item.key for item in held.store.list(Location("photochrom-state", paths.outcomes(submission.name)))]
-    assert [paths.parse_outcome(key) for key in outcomes] == [(1, 2, 2), (2, 4, 1)]
+    assert [paths.parse_outcome(key) for key in outcomes] == [(1, 2, 2, 0), (2, 4, 1, 1)]
     assert [page.number for page in held.ledger.pages(submission.name)] == [0]
 
 

@@ -28,7 +28,7 @@ def small(settings):
 
 def test_only_names_of_photographs_in_the_folder_are_listed(store):
     names = ["1.jpg", "2.JPEG", "3.Png", "4.tif", "5.TIFF", "deep/er/6.jpg"]
-    others = ["readme.txt", "7.gif", "8.jpg.bak", "jpg", ".jpg", "9", "10.jp2", "11.jpg.txt"]
+    others = ["readme.txt", "7.gif", "8.jpg.bak", "jpg", ".jpg", "9", "10.psd", "11.jpg.txt"]
     for name in names + others:
         store.put("archive", "in/" + name, b"12")
     store.put("archive", "in-colour/12.jpg", b"12")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,8 +20,11 @@ from pydantic import BaseModel
 
 import producer.pages
 from producer.advance import advance
+from producer.progress import progress
 from producer.rebuild import ensure_epoch
 from producer.reconcile import _jobs, reconcile
+from producer.recorded import quarantined_images
+from producer.report import rows
 from producer.submission import Submission
 from worker import keys, paths
 from worker.app import connect
@@ -32,7 +36,7 @@ from worker.resources import Resources
 from worker.settings import Settings
 from worker.store import ConflictError, Listed, Location, NotFoundError, Stored
 
-IMAGES, PAGE, NAME = 23, 5, "machine"
+IMAGES, PAGE, NAME, PASSING = 23, 5, "machine", "vanished"
 POISON, BROKEN = {3, 17}, {8}
 UNACKED = keys.UNACKED.format(role="colorize")
 
@@ -143,6 +147,16 @@ class Machine(RuleBasedStateMachine):
     def work_for_some_steps(self, data: st.DataObject, steps: int) -> None:
         self.work(data.draw(st.sampled_from(sorted(self.in_hand))), steps)
 
+    @precondition(lambda self: self.in_hand)
+    @rule(data=st.data())
+    def die_between_a_record_and_its_bit(self, data: st.DataObject) -> None:
+        """A worker saw a fault that the next one, who has the same image, may not see."""
+        job = self.in_hand[data.draw(st.sampled_from(sorted(self.in_hand)))]
+        image = data.draw(st.sampled_from(job.images))
+        with pytest.MonkeyPatch.context() as dying:
+            dying.setattr(self.ledger, "record_quarantined", lambda *_: None)
+            self.quarantine(image, ImageFault(PASSING, "it was not there"))
+
     def work(self, tag: str, steps: int) -> None:
         """Go through a job; when the steps are used up the worker is dead and its message still unacknowledged."""
         job = self.in_hand[tag]
@@ -196,13 +210,16 @@ class Machine(RuleBasedStateMachine):
         done, quarantined = (self.bits(part) for part in ("done", "quarantined"))
         assert not done & quarantined
         assert done <= self.written, "done, and nothing was written"
-        assert quarantined <= POISON | BROKEN | self.killed_often, "a good image was quarantined"
+        assert quarantined <= POISON | BROKEN | self.unlucky, "a good image was quarantined"
 
     @property
-    def killed_often(self) -> set[int]:
-        """Good images that happened to be in hand at every kill look like poison: that is what poison means."""
+    def unlucky(self) -> set[int]:
+        """Good images that happened to be in hand at every kill look like poison: that is what poison means.
+
+        And where a worker died behind its record, and Redis was lost, nobody knows better than the record.
+        """
         records = (paths.parse_quarantine(key) for key in self.store.objects if "/quarantine/" in key)
-        return {record.ordinal for record in records if record.reason == "poison"}
+        return {record.ordinal for record in records if record.reason in ("poison", PASSING)}
 
     def bits(self, part: str) -> set[int]:
         return {number for number in range(IMAGES) if self.redis.getbit(keys.of(NAME, part), number)}
@@ -230,9 +247,22 @@ class Machine(RuleBasedStateMachine):
         assert done | quarantined == set(range(IMAGES))
         assert not done & quarantined
         assert quarantined >= POISON | BROKEN
+        self.everyone_says(quarantined)
+        self.redis.flushall()
+        self.everyone_says(quarantined)
         pages = [json.loads(data) for key, data in self.store.objects.items() if "/pages/" in key]
         ordinals = sorted(image["ordinal"] for page in pages for image in page["images"])
         assert ordinals == list(range(IMAGES)), "an ordinal was given twice or not at all"
+
+    def everyone_says(self, quarantined: set[int]) -> None:
+        """That these images are quarantined and all others done, each for one reason."""
+        found = quarantined_images(NAME, self.held)
+        assert found.keys() == quarantined
+        rows_of = {row[0]: row[2] for row in rows(NAME, self.held)}
+        assert rows_of == {number: "quarantined" if number in found else "done" for number in range(IMAGES)}
+        now = progress(NAME, self.chosen, self.ledger, self.store)  # type: ignore[arg-type]
+        assert (now.state, now.done, now.quarantined) == ("done", IMAGES - len(found), len(found))
+        assert now.reasons == dict(Counter(found.values()))
 
 
 @pytest.fixture(autouse=True)

@@ -32,6 +32,7 @@ def test_a_submission_is_one_record_and_lies_before_the_control_process(settings
         "destination": "s3://coloured/out",
         "model": "champion",
         "format": "tiff",
+        "jpeg": None,
         "on_change": "quarantine",
         "priority": 6,
     }
@@ -55,6 +56,7 @@ def test_asking_twice_under_a_name_of_ones_own_is_asking_once(settings, store, l
 
 OTHERS = [
     {"format": "png"},
+    {"jpeg": "reencode"},
     {"destination": "s3://coloured/b"},
     {"model": "vgg16-yuv"},
     {"manifest": "s3://archive/keys.txt"},

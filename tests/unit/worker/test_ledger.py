@@ -118,7 +118,7 @@ def test_everything_of_a_retired_submission_passes_away_and_nothing_of_another(l
         ledger.cancel(name)
     ledger.retire("old")
     lives = {key: ledger._redis.ttl(key) for key in ledger._redis.keys("photochrom:submission:*")}
-    assert len(lives) == 10
+    assert len(lives) == 12
     for key, life in lives.items():
         assert (0 < life <= KEPT_AFTER_END) if ":old:" in key else (life == -1), key
     assert ledger.counts("old") == Counts(1, 1, {"empty": 1})
@@ -319,11 +319,60 @@ def test_what_comes_while_a_submission_runs_stays(ledger):
     assert {ledger._redis.ttl(key) for key in ledger._redis.keys("photochrom:submission:*")} == {-1}
 
 
-def test_merging_keeps_both_and_what_is_done_and_quarantined_is_quarantined(ledger):
-    ledger.record_done("s", 0)
-    ledger.record_done("s", 1)
-    ledger.record_quarantined("s", 2, "empty")
-    ledger.merge_bitmaps("s", bytes([0b00011000]), bytes([0b01100100]), {"empty": 2, "damaged": 1})
-    assert ledger.counts("s") == Counts(3, 3, {"empty": 2, "damaged": 1})
-    assert ledger.ended("s", range(8)) == {0, 1, 2, 3, 4, 5}
-    assert [ledger._redis.getbit("photochrom:submission:s:done", n) for n in range(6)] == [1, 0, 0, 1, 1, 0]
+def bits(ledger, part):
+    return {n for n in range(24) if ledger._redis.getbit(f"photochrom:submission:s:{part}", n)}
+
+
+def test_merging_takes_what_s3_says_of_finished_pages_and_what_redis_knows_of_the_others(ledger):
+    """The first byte is a finished page, the second one not."""
+    for ordinal in (0, 8, 9):
+        ledger.record_done("s", ordinal)
+    for ordinal, reason in {1: "empty", 10: "empty", 11: "vanished"}.items():
+        ledger.record_quarantined("s", ordinal, reason)
+    faults = {9: "damaged", 11: "damaged", 12: "damaged"}
+    ledger.merge("s", bytes([0b01111111]), bytes([0b10000000]), {"damaged": 1}, faults)
+    assert (bits(ledger, "done"), bits(ledger, "quarantined")) == ({1, 2, 3, 4, 5, 6, 7, 8, 9}, {0, 10, 11, 12})
+    assert ledger.faults("s") == {10: "empty", 11: "vanished", 12: "damaged"}
+    assert ledger.counts("s") == Counts(9, 4, {"damaged": 2, "empty": 1, "vanished": 1})
+    assert not [key for key in ledger._redis.keys("photochrom:submission:*") if key.endswith(":said")]
+
+
+said = st.sets(st.integers(0, 15))
+
+
+@given(done=said, quarantined=said, meanwhile=outcomes, data=st.data())
+@examples(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_after_merging_every_image_has_one_outcome_and_every_reason_is_counted(
+    ledger, done, quarantined, meanwhile, data
+):
+    """Ordinals below 16 are of finished pages, 16 and more of others."""
+    ledger._redis.flushall()
+    for ordinal, reason in meanwhile:
+        ledger.record_quarantined("s", ordinal, reason) if reason else ledger.record_done("s", ordinal)
+    before = bits(ledger, "done")
+    faults = data.draw(st.dictionaries(st.integers(16, 20), st.sampled_from(["damaged", "empty"])))
+    final = done - quarantined
+    ledger.merge("s", bitmap(final), bitmap(quarantined), {"damaged": len(quarantined)}, faults)
+    counts = ledger.counts("s")
+    assert not bits(ledger, "done") & bits(ledger, "quarantined")
+    assert final <= bits(ledger, "done")
+    assert quarantined <= bits(ledger, "quarantined")
+    assert {ordinal for ordinal in before if ordinal >= 16} <= bits(ledger, "done")
+    assert faults.keys() - before <= bits(ledger, "quarantined")
+    assert sum(counts.reasons.values()) == counts.quarantined
+    assert ledger.faults("s").keys() == bits(ledger, "quarantined") - quarantined
+
+
+def bitmap(ordinals):
+    return bytes(sum(0x80 >> n % 8 for n in ordinals if n // 8 == place) for place in range(3))
+
+
+def test_reasons_of_quarantined_images_are_kept_until_their_page_is_removed(ledger):
+    for ordinal, reason in {1: "empty", 7: "damaged", 12: "empty"}.items():
+        ledger.record_quarantined("s", ordinal, reason)
+    ledger.record_done("s", 2)
+    assert ledger.faults("s") == {1: "empty", 7: "damaged", 12: "empty"}
+    assert ledger.quarantined("s", [1, 2, 3, 12]) == {1, 12}
+    ledger.remove_page("s", 0, [1, 7])
+    assert ledger.faults("s") == {12: "empty"}
+    assert ledger.counts("s").reasons == {"empty": 2, "damaged": 1}

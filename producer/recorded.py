@@ -1,0 +1,105 @@
+"""What S3 says of a submission: how far listing came, what has become of its images, whether it was cancelled.
+
+Names of objects say nearly all of it. A quarantine record alone says little: it is written before the image counts as
+quarantined, and in between another worker may have finished the image, or found another reason. What counts is what
+the outcome object of its page says, and before there is one, the ledger.
+"""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from producer.pages import read_page
+from worker import paths
+from worker.paths import FinishedPage
+from worker.resources import Resources
+from worker.store import Location, NotFoundError
+
+
+class Outcomes(NamedTuple):
+    """Quarantined images are dictionaries of their reasons by ordinal."""
+
+    finished: list[FinishedPage]
+    """In order."""
+    quarantined: dict[int, str]
+    """Of finished pages; all their other images are done."""
+    recorded: dict[int, str]
+    """Of other pages: images with a record, which may be done all the same."""
+
+
+def outcomes(name: str, held: Resources) -> Outcomes:
+    """What S3 says has become of the images; it knows nothing of single images that are done."""
+    place = Location(held.settings.state_bucket, paths.outcomes(name))
+    pages = {page.number: page for page in (paths.parse_outcome(item.key) for item in held.store.list(place))}
+    finished = sorted(pages.values(), key=lambda page: page.first)
+    firsts = [page.first for page in finished]
+    recorded: dict[int, str] = {}
+    by_page: defaultdict[FinishedPage, list[paths.QuarantinedImage]] = defaultdict(list)
+    for image in _records(name, held):
+        page = finished[max(0, bisect_right(firsts, image.ordinal) - 1)] if finished else None
+        if page and page.first <= image.ordinal < page.first + page.images:
+            by_page[page].append(image)
+        else:
+            recorded.setdefault(image.ordinal, image.reason)
+    quarantined: dict[int, str] = {}
+    for page in finished:
+        quarantined |= _final(name, page, by_page[page], held)
+    return Outcomes(finished, quarantined, recorded)
+
+
+def quarantined_images(name: str, held: Resources) -> dict[int, str]:
+    """The reasons of all quarantined images by ordinal, in order."""
+    said = outcomes(name, held)
+    recorded = said.recorded
+    if recorded and held.ledger.cursor(name):
+        counted, reasons = held.ledger.quarantined(name, recorded), held.ledger.faults(name)
+        recorded = {ordinal: reasons.get(ordinal, recorded[ordinal]) for ordinal in counted}
+    return dict(sorted((said.quarantined | recorded).items()))
+
+
+def _final(name: str, page: FinishedPage, records: list[paths.QuarantinedImage], held: Resources) -> dict[int, str]:
+    """Of a finished page; its object is read only where the records' names do not say it all."""
+    if len(records) == page.quarantined == len({image.ordinal for image in records}):
+        return {image.ordinal: image.reason for image in records}
+    said = json.loads(held.store.get(held.settings.state_bucket, paths.outcome(name, page)).data)
+    return {int(ordinal): reason for ordinal, reason in said["quarantined"].items()}
+
+
+def _records(name: str, held: Resources) -> Iterator[paths.QuarantinedImage]:
+    for item in held.store.list(Location(held.settings.state_bucket, paths.quarantines(name))):
+        yield paths.parse_quarantine(item.key)
+
+
+class Listing(NamedTuple):
+    """How far a source has been listed: so many pages with `total` images, where to go on, and whether that is all."""
+
+    pages: int
+    total: int
+    after: str
+    listed: bool
+
+
+def listing(name: str, held: Resources) -> Listing:
+    """What the pages say."""
+    pages = sum(1 for _ in held.store.list(Location(held.settings.state_bucket, paths.pages(name))))
+    if not pages:
+        return Listing(0, 0, "", False)
+    last = with_images = read_page(name, pages - 1, held.store, held.settings)
+    if not last.images and pages > 1:  # an empty last page stands behind a full one
+        with_images = read_page(name, pages - 2, held.store, held.settings)
+    total = with_images.images[-1].ordinal + 1 if with_images.images else 0
+    return Listing(pages, total, last.after, last.last)
+
+
+def cancelled_since(name: str, held: Resources) -> datetime | None:
+    """When it was cancelled; None when it is not."""
+    try:
+        said = json.loads(held.store.get(held.settings.state_bucket, paths.cancelled(name)).data)
+    except NotFoundError:
+        return None
+    return datetime.fromisoformat(said["time"]) if said["cancelled"] else None
