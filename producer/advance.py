@@ -53,13 +53,18 @@ def close_pages(name: str, held: Resources) -> None:
     pages = held.ledger.pages(name)
     ended = zip(pages, held.ledger.ended_in(name, pages), strict=True)
     finished_pages = [page for page, images in ended if images == page.images]
-    found = held.ledger.faults(name) if finished_pages else {}
+    all_faults = held.ledger.faults(name) if finished_pages else {}
+    all_notes = held.ledger.notes(name) if finished_pages else {}
     for page in finished_pages:
-        last = page.first + page.images - 1
-        faults = {ordinal: reason for ordinal, reason in found.items() if page.first <= ordinal <= last}
+        faults, notes = _of_page(page, all_faults), _of_page(page, all_notes)
         finished = paths.FinishedPage(page.number, page.first, page.images, len(faults))
-        held.store.put_record(paths.outcome(name, finished), {**finished._asdict(), "quarantined": faults})
-        held.ledger.remove_page(name, page.number, faults)
+        said = {**finished._asdict(), "quarantined": faults, "notes": notes}
+        held.store.put_record(paths.outcome(name, finished), said)
+        held.ledger.remove_page(name, page.number, faults, notes)
+
+
+def _of_page(page: PageInFlight, found: dict[int, str]) -> dict[int, str]:
+    return {ordinal: words for ordinal, words in found.items() if page.first <= ordinal < page.first + page.images}
 
 
 def end(name: str, now: Progress, held: Resources) -> None:

@@ -62,6 +62,12 @@ def quarantined_images(name: str, held: Resources) -> dict[int, str]:
     return dict(sorted((said.quarantined | recorded).items()))
 
 
+def notes(name: str, page: FinishedPage, held: Resources) -> dict[int, str]:
+    """What is to be known of the done images of a finished page beside that they are done, by ordinal."""
+    said = json.loads(held.store.get(held.settings.state_bucket, paths.outcome(name, page)).data)
+    return {int(ordinal): words for ordinal, words in said.get("notes", {}).items()}
+
+
 def _final(name: str, page: FinishedPage, records: list[paths.QuarantinedImage], held: Resources) -> dict[int, str]:
     """Of a finished page; its object is read only where the records' names do not say it all."""
     if len(records) == page.quarantined == len({image.ordinal for image in records}):

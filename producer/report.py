@@ -8,13 +8,14 @@ import json
 from collections.abc import Iterable, Iterator
 
 from producer.pages import read_page
-from producer.recorded import listing, outcomes, quarantined_images
+from producer.recorded import listing, notes, outcomes, quarantined_images
 from producer.submission import load
 from worker import paths
 from worker.resources import Resources
 from worker.store import PART_BYTES
 
-FIELDS = ("ordinal", "key", "outcome", "reason", "etag", "size")
+FIELDS = ("ordinal", "key", "outcome", "reason", "notes", "etag", "size")
+"""`notes` are words separated by spaces; docs/fidelity.md has them."""
 
 
 def write_report(name: str, held: Resources) -> list[str]:
@@ -36,16 +37,18 @@ def write_report(name: str, held: Resources) -> list[str]:
 
 def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
     """One row an image, in the order of the source: the values of `FIELDS`."""
-    finished = {page.number for page in outcomes(name, held).finished}
+    finished = {page.number: page for page in outcomes(name, held).finished}
     reasons = quarantined_images(name, held)
     for number in range(listing(name, held).pages):
         images = read_page(name, number, held.store, held.settings).images
         ordinals = [image.ordinal for image in images]
         ended = set(ordinals) if number in finished else held.ledger.ended(name, ordinals)
+        noted = notes(name, finished[number], held) if number in finished else held.ledger.notes(name)
         for image in images:
             reason = reasons.get(image.ordinal, "")
             outcome = "quarantined" if reason else "done" if image.ordinal in ended else "pending"
-            yield image.ordinal, image.key, outcome, reason, image.etag.strip('"'), image.size
+            said = noted.get(image.ordinal, "")
+            yield image.ordinal, image.key, outcome, reason, said, image.etag.strip('"'), image.size
 
 
 def _csv(row: Iterable[object]) -> bytes:

@@ -44,6 +44,12 @@ class Source(NamedTuple):
     provenance: Provenance
 
 
+class Current(NamedTuple):
+    """The result is there already, with these notes, and nothing is to be done."""
+
+    notes: tuple[str, ...]
+
+
 def colorize(image: Image, job: Job, source: Source, engine: Engine, store: Store, settings: Settings) -> Written:
     """Colour one fetched image of a job and write the result to its place. Raises any of the error tree."""
     with source.file:
@@ -53,8 +59,8 @@ def colorize(image: Image, job: Job, source: Source, engine: Engine, store: Stor
     return written
 
 
-def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settings) -> Source | None:
-    """The source's bytes, or None when its result is there already and nothing is to be done.
+def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settings) -> Source | Current:
+    """The source's bytes, unless its result is there already.
 
     Raises ImageFault with the reason "vanished", "denied", "changed", "too-large", "name-too-long", "outside-source" or
     "destination-taken".
@@ -64,8 +70,9 @@ def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settin
         raise ImageFault("name-too-long", f"the result's key would have more than {MOST_KEY_BYTES} bytes")
     options = asdict(_options(job.task, image.key, settings))
     provenance = provenance_of(image, job, engine.card, PROMOTION, options)
-    if not wanted(provenance, result_there(store, place), place):
-        return None
+    there = result_there(store, place)
+    if there and not wanted(provenance, there, place):
+        return Current(tuple(there.metadata.get("notes", "").split()))
     with shortages_translated():
         file = scratch()
         stored = _download(image, job, file, store, settings)

@@ -16,14 +16,16 @@ UNACKED_INDEX = "photochrom:unacked-index:{role}"
 UNACKED_MUTEX = "photochrom:unacked-mutex:{role}"
 """Celery's own: messages that were taken and not acknowledged, by role."""
 
-_PARTS = ("done", "quarantined", "reasons", "faults", "starts", "sent", "pages", "cursor", "suspects", "cancelled")
+_PARTS = (
+    "done", "quarantined", "reasons", "faults", "notes", "starts", "sent", "pages", "cursor", "suspects", "cancelled"
+)  # fmt: skip
 
 
 def of(submission: str, part: str) -> str:
     """A key of a submission.
 
     done, quarantined: bitmaps by ordinal. reasons: hash, reason to count. faults: hash, ordinal to reason, of the
-    quarantined images of unfinished pages. starts: hash, ordinal to the tokens of its starts without an outcome. sent:
+    quarantined images of unfinished pages. notes: hash, ordinal to what is to be known of a done one of them. starts: hash, ordinal to the tokens of its starts without an outcome. sent:
     hash, ordinal to the time of its own last job. pages: hash, unfinished page to its first ordinal, count and time of
     its jobs. cursor: hash, how far listing has come. suspects: set of ordinals that looked lost at the last look.
     cancelled: exists when the submission is.

@@ -99,20 +99,20 @@ class Ledger:
         with _translated():
             self._give_back_script(keys=[keys.of(submission, "starts")], args=[ordinal, start.token])
 
-    def record_done(self, submission: str, ordinal: int) -> bool:
-        """Note that an image is done; False when it had ended before."""
-        return self._end(submission, ordinal, "")
+    def record_done(self, submission: str, ordinal: int, notes: Iterable[str] = ()) -> bool:
+        """Note that an image is done, and what else is to be known of it; False when it had ended before."""
+        return self._end(submission, ordinal, "", " ".join(notes))
 
     def record_quarantined(self, submission: str, ordinal: int, reason: str) -> bool:
         """Note that an image is quarantined; False when it had ended before."""
         return self._end(submission, ordinal, reason)
 
-    def _end(self, submission: str, ordinal: int, reason: str) -> bool:
-        parts = [keys.of(submission, part) for part in ("done", "quarantined", "reasons", "faults", "starts", "sent")]
+    def _end(self, submission: str, ordinal: int, reason: str, notes: str = "") -> bool:
+        named = ("done", "quarantined", "reasons", "faults", "starts", "sent", "notes")
+        parts = [keys.of(submission, part) for part in named]
+        arguments: list[str | int] = [ordinal, reason, notes, submission, KEPT_AFTER_END]
         with _translated():
-            return bool(
-                self._end_script(keys=[*parts, keys.ACTIVE], args=[ordinal, reason, submission, KEPT_AFTER_END])
-            )
+            return bool(self._end_script(keys=[*parts, keys.ACTIVE], args=arguments))
 
     def starts(self, submission: str, ordinals: Iterable[int]) -> dict[int, int]:
         """How often each image was started without an outcome; 0 where never."""
@@ -225,19 +225,27 @@ class Ledger:
             pages.append(PageInFlight(int(number), int(first), int(images), float(sent)))
         return sorted(pages)
 
-    def remove_page(self, submission: str, number: int, faults: Iterable[int] = ()) -> None:
-        """Forget a page, and the reasons of those of its images that are quarantined: S3 knows them."""
+    def remove_page(self, submission: str, number: int, faults: Iterable[int] = (), notes: Iterable[int] = ()) -> None:
+        """Forget a page, and the reasons and notes of those of its images that have any: S3 knows them."""
         with _translated(), self._redis.pipeline() as pipe:
             pipe.hdel(keys.of(submission, "pages"), number)
-            if ordinals := list(faults):
-                pipe.hdel(keys.of(submission, "faults"), *ordinals)
+            for part, ordinals in (("faults", list(faults)), ("notes", list(notes))):
+                if ordinals:
+                    pipe.hdel(keys.of(submission, part), *ordinals)
             pipe.execute()
 
     def faults(self, submission: str) -> dict[int, str]:
         """The reasons of the quarantined images of pages in flight, by ordinal."""
+        return self._by_ordinal(submission, "faults")
+
+    def notes(self, submission: str) -> dict[int, str]:
+        """The notes on done images of pages in flight, by ordinal, separated by spaces."""
+        return self._by_ordinal(submission, "notes")
+
+    def _by_ordinal(self, submission: str, part: str) -> dict[int, str]:
         with _translated():
-            found = self._redis.hgetall(keys.of(submission, "faults"))
-        return {int(ordinal): reason for ordinal, reason in found.items()}
+            found = self._redis.hgetall(keys.of(submission, part))
+        return {int(ordinal): words for ordinal, words in found.items()}
 
     def note_sent(self, submission: str, ordinals: Iterable[int]) -> float:
         """Note that images are sent again in jobs of their own, now; gives back Redis's time."""

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from worker.allowed import check_allowed
-from worker.colorize import Source, colorize, fetch
+from worker.colorize import Current, Source, colorize, fetch
 from worker.engine import Engine, engine_for
 from worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
 from worker.job import Image, Job
@@ -35,11 +36,11 @@ class _Run:
     held: Resources
     may_go_on: Callable[[], bool]
 
-    def fetch(self, image: Image) -> Source | None:
+    def fetch(self, image: Image) -> Source | Current:
         check_allowed(self.job.task, self.held.settings)
         return fetch(image, self.job, self.engine, self.held.store, self.held.settings)
 
-    def fetch_ahead(self, image: Image) -> Source | None:
+    def fetch_ahead(self, image: Image) -> Source | Current:
         if not self.may_go_on():
             raise RetryableError(f"{image.key} is left for later")
         return self.fetch(image)
@@ -83,7 +84,7 @@ def run_job(
     return left
 
 
-def _run_image(image: Image, start: Start, source: Future[Source | None], run: _Run, left: Leftover) -> None:
+def _run_image(image: Image, start: Start, source: Future[Source | Current], run: _Run, left: Leftover) -> None:
     """One image to its outcome, or into what is left."""
     submission, held = run.job.submission, run.held
     try:
@@ -91,9 +92,10 @@ def _run_image(image: Image, start: Start, source: Future[Source | None], run: _
             if start.number > held.settings.max_starts:
                 raise poison(image, start.number - 1)
             with shortages_translated():
-                _colorize_with_retries(image, source, run)
-            held.ledger.record_done(submission, image.ordinal)
-            log.info("done %s", image.key, extra={"action": "image_done", "submission": submission})
+                notes = _colorize_with_retries(image, source, run)
+            held.ledger.record_done(submission, image.ordinal, notes)
+            said = f" ({', '.join(notes)})" if notes else ""
+            log.info("done %s%s", image.key, said, extra={"action": "image_done", "submission": submission})
         except ImageFault as fault:
             log.warning("quarantined %s: %s", image.key, fault, extra={"action": "image_quarantined"})
             record_quarantined(submission, image, fault, held.store, held.ledger, held.settings)
@@ -104,28 +106,35 @@ def _run_image(image: Image, start: Start, source: Future[Source | None], run: _
             held.ledger.give_back(submission, image.ordinal, start)
 
 
-def _colorize_with_retries(image: Image, source: Future[Source | None], run: _Run) -> None:
-    for attempt in range(TRIES):
+def _colorize_with_retries(image: Image, source: Future[Source | Current], run: _Run) -> tuple[str, ...]:
+    """Gives back what is to be known of the result beside that it is there."""
+    get = source.result
+    for wait in (FIRST_WAIT * 2**attempt for attempt in range(TRIES - 1)):
         try:
-            fetched = source.result() if attempt == 0 else run.fetch(image)
-            if fetched:
-                colorize(image, run.job, fetched, run.engine, run.held.store, run.held.settings)
-            return
+            return _colorize(image, get(), run)
         except RetryableError as error:
-            if attempt == TRIES - 1 or not run.may_go_on():
+            if not run.may_go_on():
                 raise
             log.info("again %s: %s", image.key, error, extra={"action": "image_retried"})
-            time.sleep(FIRST_WAIT * 2**attempt * random.uniform(0.5, 1.5))
+            time.sleep(wait * random.uniform(0.5, 1.5))
+        get = partial(run.fetch, image)
+    return _colorize(image, get(), run)
 
 
-def _fetched_ahead(images: list[Image], run: _Run) -> Iterator[tuple[Image, Future[Source | None]]]:
+def _colorize(image: Image, fetched: Source | Current, run: _Run) -> tuple[str, ...]:
+    if isinstance(fetched, Current):
+        return fetched.notes
+    return colorize(image, run.job, fetched, run.engine, run.held.store, run.held.settings).notes
+
+
+def _fetched_ahead(images: list[Image], run: _Run) -> Iterator[tuple[Image, Future[Source | Current]]]:
     """Each image with its bytes to come; the next one is fetched while the caller works on this one.
 
     When the run may not go on, the next one's fetch is not begun, and the end of one that was begun is not awaited.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="fetch")
     try:
-        ahead: Future[Source | None] | None = None
+        ahead: Future[Source | Current] | None = None
         for place, image in enumerate(images):
             current = ahead or pool.submit(run.fetch, image)
             following = images[place + 1 : place + 2]

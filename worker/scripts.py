@@ -12,7 +12,7 @@ local function pass_away()
 end
 """
 
-# KEYS done quarantined reasons faults starts sent; ARGV ordinal, reason or ''
+# KEYS done quarantined reasons faults starts sent notes; ARGV ordinal, reason or '', notes or ''
 END = """
 if redis.call('GETBIT', KEYS[1], ARGV[1]) == 1 or redis.call('GETBIT', KEYS[2], ARGV[1]) == 1 then
     return 0
@@ -23,6 +23,9 @@ else
     redis.call('SETBIT', KEYS[2], ARGV[1], 1)
     redis.call('HINCRBY', KEYS[3], ARGV[2], 1)
     redis.call('HSET', KEYS[4], ARGV[1], ARGV[2])
+end
+if ARGV[3] ~= '' then
+    redis.call('HSET', KEYS[7], ARGV[1], ARGV[3])
 end
 redis.call('HDEL', KEYS[5], ARGV[1])
 redis.call('HDEL', KEYS[6], ARGV[1])

@@ -15,9 +15,9 @@ def test_the_report_has_one_line_an_image_with_what_became_of_it(held, half):
     assert places == [f"s3://photochrom-state/submissions/{half.name}/report.{kind}" for kind in ("csv", "jsonl")]
     csv, lines = (held.store.get(*Location.parse(place)).data.decode() for place in places)
     etag = held.store.head("archive", "in/000.jpg").etag.strip('"')
-    outcomes = ["done,", "quarantined,empty", "done,", "pending,", "quarantined,damaged", "pending,"]
+    outcomes = ["done,,", "quarantined,empty,", "done,,", "pending,,", "quarantined,damaged,", "pending,,"]
     assert csv.splitlines() == [
-        "ordinal,key,outcome,reason,etag,size",
+        "ordinal,key,outcome,reason,notes,etag,size",
         *(f"{number},in/{number:03d}.jpg,{outcome},{etag},2" for number, outcome in enumerate(outcomes)),
     ]
     told = [json.loads(line) for line in lines.splitlines()]
@@ -26,10 +26,30 @@ def test_the_report_has_one_line_an_image_with_what_became_of_it(held, half):
         "key": "in/004.jpg",
         "outcome": "quarantined",
         "reason": "damaged",
+        "notes": "",
         "etag": etag,
         "size": 2,
     }
-    assert [f"{one['outcome']},{one['reason']}" for one in told] == outcomes
+    assert [f"{one['outcome']},{one['reason']},{one['notes']}" for one in told] == outcomes
+
+
+def noted(name, held):
+    (place,) = (place for place in write_report(name, held) if place.endswith("jsonl"))
+    lines = held.store.get(*Location.parse(place)).data.decode().splitlines()
+    return {one["ordinal"]: one["notes"] for one in map(json.loads, lines) if one["notes"]}
+
+
+def test_what_is_to_be_known_of_a_result_stands_in_the_report_before_and_after_its_page_is_finished(
+    held, sent, fill, submitted
+):
+    fill(2)
+    advance(submission := submitted(), held)
+    held.ledger.record_done(submission.name, 1, ["reencoded", "c2pa-invalid"])
+    assert noted(submission.name, held) == {1: "reencoded c2pa-invalid"}
+    held.ledger.record_done(submission.name, 0)
+    advance(submission, held)
+    assert held.ledger.notes(submission.name) == {}
+    assert noted(submission.name, held) == {1: "reencoded c2pa-invalid"}
 
 
 def test_the_report_of_an_ended_submission_needs_no_redis(held, sent, fill, submitted, quarantine):

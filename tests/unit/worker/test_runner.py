@@ -59,6 +59,18 @@ def test_the_archive_is_left_as_it_was(held, make_job, aws):
     assert len(aws.list_objects_v2(Bucket="archive")["Contents"]) == 3
 
 
+def test_what_is_to_be_known_of_a_result_is_noted_also_when_it_was_there_already(held, make_job):
+    toned = io.BytesIO()
+    Picture.new("RGB", (40, 30), (180, 120, 60)).save(toned, "JPEG")
+    job = make_job(2, {1: toned.getvalue()})
+    assert run_job(job, held) == Leftover()
+    assert held.ledger.notes("s") == {1: "reencoded"}
+    again = job.model_copy(update={"submission": "again"})
+    held.ledger.activate("again")
+    assert run_job(again, held) == Leftover()
+    assert held.ledger.notes("again") == {1: "reencoded"}
+
+
 def test_one_bad_image_is_quarantined_and_the_others_are_written(held, make_job, aws):
     job = make_job(3, {1: b"no photograph"})
     assert run_job(job, held) == Leftover()
