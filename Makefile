@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test test-unit chaos chaos-short bench-producer kill-control lint format clean
+.PHONY: help demo test test-unit chaos chaos-short fuzz bench bench-memory bench-producer kill-control lint format clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -32,6 +32,15 @@ chaos: .venv/.test  ## 20,000 images while processes are killed, Redis is lost a
 
 chaos-short: .venv/.test  ## The same with 600 images, in a minute or two
 	$(BIN)/python -m tests.chaos --images 600 --kills 6 --redis-restarts 1 --redis-losses 1 --s3-restarts 1 --again 6 $(CHAOS_ARGS)
+
+fuzz: .venv/.test  ## Thousands of damaged JPEG, PNG and TIFF files; each must end as a picture or as a reason
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+
+bench: .venv/.test  ## A 12 MP gray JPEG spliced, against decoding, joining and encoding it
+	$(BIN)/python -m tests.benchmarks.jpeg $(BENCH_ARGS)
+
+bench-memory: .venv/.test  ## Peak memory of the whole story for 16-bit TIFFs of 12 to 100 MP
+	$(BIN)/python -m tests.benchmarks.memory $(BENCH_ARGS)
 
 bench-producer: .venv/.test  ## Keys a second from listing to queue, and memory, at 10 thousand to 1 million keys
 	$(BIN)/python -m tests.benchmarks.producer

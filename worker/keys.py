@@ -25,10 +25,11 @@ def of(submission: str, part: str) -> str:
     """A key of a submission.
 
     done, quarantined: bitmaps by ordinal. reasons: hash, reason to count. faults: hash, ordinal to reason, of the
-    quarantined images of unfinished pages. notes: hash, ordinal to what is to be known of a done one of them. starts: hash, ordinal to the tokens of its starts without an outcome. sent:
-    hash, ordinal to the time of its own last job. pages: hash, unfinished page to its first ordinal, count and time of
-    its jobs. cursor: hash, how far listing has come. suspects: set of ordinals that looked lost at the last look.
-    cancelled: exists when the submission is.
+    quarantined images of unfinished pages. notes: hash, ordinal to what is to be known of their done images beside
+    that. starts: hash, ordinal to the tokens of its starts without an outcome. sent: hash, ordinal to the time of its
+    own last job. pages: hash, unfinished page to its first ordinal, count and time of its jobs. cursor: hash, how far
+    listing has come. suspects: set of ordinals that looked lost at the last look. cancelled: exists when the submission
+    is.
     """
     if part not in _PARTS:
         raise KeyError(part)

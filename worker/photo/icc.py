@@ -154,8 +154,6 @@ def _tones(curve: bytes) -> np.ndarray:
 
 def _by_table(curve: bytes, levels: np.ndarray) -> np.ndarray:
     count = struct.unpack_from(">I", curve, 8)[0]
-    if 12 + 2 * count > len(curve):
-        raise ValueError("its tone curve is cut off")
     table = np.frombuffer(curve, ">u2", count, 12)
     if count == 0:
         return levels
@@ -180,8 +178,7 @@ def _by_formula(curve: bytes, levels: np.ndarray) -> np.ndarray:
     if kind == 0:
         return power
     if kind in (1, 2):
-        constant = stated[3] if kind == 2 else 0.0
-        return np.where(inner >= 0, power, 0) + constant
+        return power + (stated[3] if kind == 2 else 0.0)
     linear, start = stated[3:5]
     above, below = stated[5:7] if kind == 4 else (0.0, 0.0)
     return np.where(levels >= start, power + above, linear * levels + below)

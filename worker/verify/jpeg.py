@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import cv2
 import imagecodecs
 import numpy as np
+from PIL import Image, ImageCms
 
-from worker.errors import ImageFault
 from worker.verify import iptc
 from worker.verify.markers import APP0, COM, DNL, EOI, FRAMES, Frame, Segment, frame_of, quantisation, segments
 from worker.verify.page import Page, Says, Space, widened
@@ -27,9 +29,10 @@ def read_jpeg(data: bytes) -> Page:
     frame = frame_of(found)
     if not frame.height:
         data = _with_height(data, found)
+    says = _says(found)
+    if len(frame.components) == 4:
+        return Page(_rgb_of_cmyk(data, says.icc), "rgb", frame.precision, says=says)
     space = _space(found, frame)
-    if space is None:
-        raise ImageFault("unsupported", "a CMYK JPEG has no luma of its own")
     samples = imagecodecs.jpeg8_decode(data, outcolorspace={"gray": "GRAYSCALE", "ycc": "YCBCR", "rgb": "RGB"}[space])
     return Page(
         samples=widened(samples, frame.precision),
@@ -37,7 +40,7 @@ def read_jpeg(data: bytes) -> Page:
         bits=frame.precision,
         luma_again=_luma_by_opencv(data) if space != "rgb" and frame.precision == 8 else None,
         lossy=_quantisation_error(found, frame),
-        says=_says(found),
+        says=says,
     )
 
 
@@ -53,12 +56,19 @@ def _with_height(data: bytes, found: list[Segment]) -> bytes:
     return data[:place] + stated.rjust(2, b"\0") + data[place + 2 :]
 
 
-def _space(found: list[Segment], frame: Frame) -> Space | None:
+def _rgb_of_cmyk(data: bytes, profile: bytes) -> np.ndarray:
+    """Through the profile to sRGB; without one, as Pillow sees inks."""
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        if not profile:
+            return np.asarray(image.convert("RGB"))
+        inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return np.asarray(ImageCms.profileToProfile(image, inks, ImageCms.createProfile("sRGB"), outputMode="RGB"))
+
+
+def _space(found: list[Segment], frame: Frame) -> Space:
     """As libjpeg decides it: by JFIF, then Adobe's word, then the components' names."""
     if len(frame.components) == 1:
         return "gray"
-    if len(frame.components) != 3:
-        return None
     jfif = any(segment.marker == APP0 and segment.payload.startswith(b"JFIF\0") for segment in found)
     adobe = [s.payload for s in found if s.marker == 0xEE and s.payload.startswith(_ADOBE) and len(s.payload) >= 12]
     if jfif:

@@ -19,6 +19,8 @@ MOST_TEXT = 2**26
 
 _GRAY, _RGB, _PALETTE = 0, 2, 3
 _ALPHA_BIT = 4
+_KEY_BYTES = {_GRAY: 2, _RGB: 6}
+"""Of the one gray or colour that is transparent; a tRNS chunk of another length counts for nothing."""
 
 Chunks = list[tuple[bytes, bytes]]
 
@@ -54,13 +56,13 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
             return
         yield name_and_content[:4], name_and_content[4:]
         place += 12 + size
-        if name_and_content == b"IEND":
+        if name_and_content.startswith(b"IEND"):
             return
 
 
 def _keyed(samples: np.ndarray, key: bytes | None, kind: int, bits: int) -> np.ndarray | None:
     """Alpha of a picture in which one gray or one colour is transparent, which OpenCV passes over (tRNS, 11.3.1.1)."""
-    if key is None or kind not in (_GRAY, _RGB) or len(key) % 2:
+    if key is None or len(key) != _KEY_BYTES.get(kind):
         return None
     top = np.iinfo(samples.dtype).max
     colour = np.array(struct.unpack(f">{len(key) // 2}H", key)) * (top // (2**bits - 1))

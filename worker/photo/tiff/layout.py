@@ -28,7 +28,6 @@ _PHOTOMETRICS = {4: "a transparency mask", 5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L
 _PHOTOMETRICS |= {32803: "a camera's raw data", 34892: "a camera's raw data", 32844: "LogL", 32845: "LogLuv"}
 _COMPRESSIONS = {6: "JPEG of the old style", 34712: "JPEG 2000", 34925: "LZMA", 50000: "Zstandard", 50001: "WebP"}
 _FORMATS = {2: "signed", 3: "floating-point", 5: "complex", 6: "complex"}
-_BITS = (1, 2, 4, 8, 10, 12, 14, 16)
 
 MOST_TILE = 4096
 """A side of a tile may be as long, or as long as the picture's: what a small picture could claim beyond is a bomb."""
@@ -76,6 +75,11 @@ class Layout:
     tables: Field | None
     offsets: Field
     sizes: Field | None
+
+    @property
+    def may_be_deep(self) -> bool:
+        """Whether luma may have 16 bits: a palette's entries can, whatever the bits of its indices."""
+        return self.bits > 8 or self.photometric == PALETTE
 
     @property
     def together(self) -> int:
@@ -181,7 +185,7 @@ def _bits(tiff: Tiff, directory: Directory, samples: int) -> int:
     field = directory.fields.get(258)
     found = set(tiff.integers(field._replace(length=min(field.length, samples))).tolist()) if field else {1}
     bits = found.pop() if len(found) == 1 else 0
-    if bits not in _BITS:
+    if not 1 <= bits <= 16:
         raise ImageFault("unsupported", f"samples have {bits or 'different numbers of'} bits")
     return int(bits)
 

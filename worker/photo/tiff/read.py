@@ -18,12 +18,13 @@ from worker.photo.limits import Limits
 from worker.photo.raster import Raster
 from worker.photo.tiff import tags
 from worker.photo.tiff.directory import Directory, Tiff
-from worker.photo.tiff.layout import DEFLATE, LZW, NONE, OLD_DEFLATE, PACKBITS, Layout, layout_of
+from worker.photo.tiff.layout import LZW, NONE, PACKBITS, Layout, layout_of
 from worker.photo.tiff.segments import Segments
 from worker.photo.tiff.tones import Tones
 from worker.photo.tiff.write import most_bytes
 
-_NAMES = {NONE: "none", LZW: "lzw", DEFLATE: "deflate", OLD_DEFLATE: "deflate", PACKBITS: "packbits"}
+_NAMES = {NONE: "none", LZW: "lzw", PACKBITS: "packbits"}
+"""Compressions that a result has as well; all others become deflate."""
 
 _REDUCED, _MASK = 1, 4
 _DESCRIPTION = 270
@@ -60,7 +61,7 @@ def needs_big(source: BinaryIO, limits: Limits) -> bool:
     tiff = Tiff(source, limits)
     directories = tiff.pages()
     layouts = [layout_of(tiff, directory, limits) for directory in directories]
-    pixels = sum(most_bytes(layout.height, layout.width, layout.bits > 8) for layout in layouts)
+    pixels = sum(most_bytes(layout.height, layout.width, layout.may_be_deep) for layout in layouts)
     return tiff.is_big or pixels + sum(map(tags.metadata_size, directories)) >= 2**32
 
 

@@ -139,8 +139,8 @@ class Segments:
             raise ImageFault("damaged", "a JPEG in the TIFF has no end")
 
 
-def _inflated(pieces: Iterator[Packed], counts: list[int]) -> Iterator[bytes]:
-    """The first bytes of a zlib stream in parts of given sizes; its checksum is verified where it is there."""
+def _inflated(pieces: Iterator[Packed], counts: list[int]) -> Iterator[Packed]:
+    """The first bytes of a zlib stream in parts of given sizes; at its end zlib verifies its checksum."""
     stream = zlib.decompressobj()
     packed: Packed = b""
     for count in counts:
@@ -150,14 +150,10 @@ def _inflated(pieces: Iterator[Packed], counts: list[int]) -> Iterator[bytes]:
             before = len(packed)
             found = stream.decompress(packed, count - len(part))
             packed = stream.unconsumed_tail
-            if not found and (stream.eof or len(packed) == before):
+            if not found and len(packed) == before:
                 _enough(len(part), count)
             part += found
-        yield bytes(part)
-    while not stream.eof and (packed := packed or next(pieces, b"")):
-        if stream.decompress(packed, 1):
-            break  # more rows than the picture has
-        packed = stream.unconsumed_tail
+        yield part
 
 
 def _enough(there: int, wanted: int) -> None:

@@ -180,7 +180,7 @@ def _dpi(tiff: Tiff, directory: Directory) -> tuple[float, float] | None:
 
 def _resolution(tag: int, order: Order, dpi: float) -> Entry:
     """As near as 32 bits come to it, so that reading it gives the same number back."""
-    exact = Fraction(dpi).limit_denominator(max(1, int(_LARGEST / max(dpi, 1)) - 1))
+    exact = Fraction(dpi).limit_denominator(int(_LARGEST / max(dpi, 1)))
     return Entry.of(tag, RATIONAL, order, min(exact.numerator, _LARGEST), exact.denominator)
 
 

@@ -43,6 +43,7 @@ def write_pages(target: BinaryIO, pages: Iterable[Page], big: bool = False) -> N
     for raster, strips in pages:
         file = file or _File(target, tags.order_of(raster.metadata), big)
         file.append(raster, strips)
+        del raster, strips  # or the next page would be decoded beside this one
     if file is None:
         raise ValueError("a TIFF has at least one page")
 
