@@ -6,7 +6,7 @@ Only a small gray copy goes through the model, and only chroma comes back; the p
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import BinaryIO, NamedTuple
 
@@ -20,7 +20,7 @@ from worker.photo.jpeg import chroma as jpeg_chroma
 from worker.photo.jpeg.source import GrayJpeg
 from worker.photo.limits import Limits
 from worker.photo.options import Options
-from worker.photo.read import Page, read
+from worker.photo.read import Page, Photograph, read
 from worker.photo.write import Written, write
 from worker.photo.xmp import Statement
 from worker.provenance import Provenance, provenance_of
@@ -116,8 +116,15 @@ def colorize_file(file: BinaryIO, engine: Engine, settings: Settings, options: O
         )
         file.seek(0)
         photograph = read(file, Limits.of(settings), options)
-        coloured = ((page, compose(page, predict(page, engine))) for page in photograph.pages)
-        return write(photograph, coloured, statement, options)
+        return write(photograph, _coloured(photograph, engine), statement, options)
+
+
+def _coloured(photograph: Photograph, engine: Engine) -> Iterator[tuple[Page, Iterable[np.ndarray]]]:
+    """Each page with its colour; nothing here holds on to a page while the next one is decoded."""
+    for page in photograph.pages:
+        coloured = [(page, compose(page, predict(page, engine)))]
+        del page
+        yield coloured.pop()
 
 
 def predict(page: Page, engine: Engine, vividness: float | None = None) -> np.ndarray:

@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,22 +24,17 @@ ROWS = 64
 
 
 def story(source: Path, target: Path) -> None:
-    """THE STORY, all of it, from file to file: point this to the one of the worker, with its model.
+    """The whole story from file to file, with the shipped model, as a worker's process does it."""
+    from worker.colorize import colorize_file
+    from worker.engine import prepare_process
+    from worker.local import load_engine
+    from worker.photo.options import Options
+    from worker.settings import Settings
 
-    Without a model for now: the chroma is made up, of the size that a model gives.
-    """
-    import numpy as np
-
-    from worker.photo.limits import Limits
-    from worker.photo.luma import strips
-    from worker.photo.tiff import needs_big, pages, write_pages
-
-    limits = Limits()
-    with source.open("rb") as read, target.open("w+b") as written:
-        big = needs_big(read, limits)
-        rasters = pages(read, limits)
-        chroma = np.random.default_rng(0).uniform(-0.2, 0.2, (2, 56, 56)).astype(np.float32)
-        write_pages(written, ((raster, strips(raster.luma, chroma)) for raster in rasters), big)
+    prepare_process(threads=1)
+    engine = load_engine("champion")
+    with source.open("rb") as file, target.open("wb") as written:
+        shutil.copyfileobj(colorize_file(file, engine, Settings(), Options()).body, written)
 
 
 def make(path: Path, megapixels: float, compression: str) -> None:

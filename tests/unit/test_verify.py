@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import dataclasses
-import hashlib
 import io
 import json
 import subprocess
@@ -19,58 +17,23 @@ from hypothesis import settings as examples
 from PIL import Image
 
 from tests.unit.photo.generate import jpeg, png, splice, strategies, tiff
-from tests.unit.photo.generate.jpeg import Kind, gray_jpeg
-from tests.unit.photo.generate.metadata import exif, text
-from tests.unit.photo.generate.profile import gray_profile, rgb_profile
+from tests.unit.photo.generate.jpeg import gray_jpeg
 from tests.unit.photo.generate.splice import spliced, statement
+from tests.unit.photo.generate.verified import (
+    GRAY,
+    RESULT,
+    SOURCE,
+    coloured,
+    coloured_tiff,
+    found,
+    wrong,
+)
 from worker.errors import UsageError
-from worker.verify import Finding, verify
+from worker.verify import Finding, pixels, verify
 from worker.verify.compare import verify_bytes
+from worker.verify.page import Page
 
 ROOT = Path(__file__).parents[2]
-
-
-def found(coloured: bytes, original: bytes) -> dict[str, Finding]:
-    findings = verify_bytes(coloured, original)
-    assert len({finding.what for finding in findings}) == len(findings)
-    assert all(finding.detail for finding in findings)
-    return {finding.what: finding for finding in findings}
-
-
-def wrong(coloured: bytes, original: bytes) -> set[str]:
-    return {what for what, finding in found(coloured, original).items() if finding.ok is False}
-
-
-def coloured(gray: np.ndarray) -> np.ndarray:
-    """RGB whose rounded luma is `gray`, bluish wherever that fits."""
-    top, y = int(np.iinfo(gray.dtype).max), gray.astype(np.int64)
-    red, blue = np.maximum(y - top // 20, 0), np.minimum(y + top // 20, top)
-    green = (2 * (1000 * y - 299 * red - 114 * blue) + 587) // (2 * 587)
-    fits = (green >= 0) & (green <= top)
-    rgb = np.stack([red, green, blue], axis=-1)
-    return np.where(fits[..., None], rgb, y[..., None]).astype(gray.dtype)
-
-
-def coloured_tiff(original: bytes, *pages: np.ndarray, how: str = "exact", **options) -> bytes:
-    packet = statement(original, how)
-    given = {"photometric": "rgb", "extratags": [(700, 7, len(packet), packet, True)]}
-    return tiff.tiff(*pages, **given | options)
-
-
-def coloured_png(original: bytes, rgb: np.ndarray, chunks: bytes = b"", how: str = "exact") -> bytes:
-    packet = png.chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + statement(original, how))
-    depth = rgb.dtype.itemsize * 8
-    return png.png(rgb, depth, png.RGBA if rgb.shape[2] == 4 else png.RGB, packet + chunks)
-
-
-def replaced(data: bytes, old: bytes, new: bytes) -> bytes:
-    assert old in data
-    return data.replace(old, new)
-
-
-GRAY = tiff.noise(40, 30)
-SOURCE = gray_jpeg(jpeg.with_everything())
-RESULT = spliced(SOURCE)
 
 
 # ---- nothing is missing
@@ -110,77 +73,6 @@ def test_a_tiff_of_exact_luma_has_everything(bits):
     assert not [finding for finding in findings.values() if finding.ok is False]
     assert findings["luma"].ok
     assert findings["depth"].ok
-
-
-@pytest.mark.parametrize("kind", sorted(png.KINDS))
-def test_the_luma_of_every_kind_of_png_is_known(kind):
-    original = png.KINDS[kind]()
-    luma, alpha = _luma_by_imagecodecs(original)
-    rgb = coloured(luma) if alpha is None else np.dstack([coloured(luma), alpha])
-    assert wrong(coloured_png(original, rgb), original) == set()
-    other = rgb.copy()
-    other[3, 2, 0] ^= 4
-    assert wrong(coloured_png(original, other), original) == {"luma"}
-
-
-def _luma_by_imagecodecs(data: bytes) -> tuple[np.ndarray, np.ndarray | None]:
-    """By another library than the one that `verify` uses."""
-    import imagecodecs
-
-    planes = imagecodecs.png_decode(data)
-    planes = planes[..., None] if planes.ndim == 2 else planes
-    alpha = planes[..., -1] if planes.shape[2] in (2, 4) else None
-    luma = planes[..., 0] if planes.shape[2] < 3 else planes[..., :3].astype(int) @ [299, 587, 114]
-    return (luma if planes.shape[2] < 3 else ((luma + 500) // 1000).astype(planes.dtype)), alpha
-
-
-@pytest.mark.parametrize("kind", sorted(tiff.KINDS))
-def test_the_luma_of_every_kind_of_tiff_is_known(kind):
-    import tifffile
-
-    original = tiff.KINDS[kind]()
-    results, alphas = [], []
-    for page in tifffile.TiffFile(io.BytesIO(original)).pages:
-        luma, alpha = _luma_by_tifffile(page)
-        results.append(coloured(luma) if alpha is None else np.dstack([coloured(luma), alpha]))
-        alphas.append(alpha)
-    options = {} if alphas[0] is None else {"extrasamples": ["unassalpha"]}
-    assert wrong(coloured_tiff(original, *results, **options), original) == set()
-    results[-1][3, 2, 1] ^= 4
-    assert wrong(coloured_tiff(original, *results, **options), original) == {"luma"}
-
-
-def _luma_by_tifffile(page) -> tuple[np.ndarray, np.ndarray | None]:
-    samples, bits = page.asarray(), page.bitspersample
-    if page.photometric.name == "PALETTE":
-        colours = page.colormap.T
-        samples = (colours >> 8 if not (colours % 257).any() else colours)[samples]
-        samples = samples.astype(np.uint8 if samples.max() < 256 else np.uint16)
-    elif page.planarconfig == 2:
-        samples = np.moveaxis(samples, 0, -1)
-    if bits == 1:
-        samples = samples.astype(np.uint8) * 255
-    elif bits == 12:
-        samples = samples << 4 | samples >> 8
-    if page.photometric.name == "MINISWHITE":
-        samples = np.iinfo(samples.dtype).max - samples
-    colours = 1 if samples.ndim == 2 or samples.shape[2] == 2 else 3
-    if samples.ndim == 2:
-        return samples, None
-    alpha = samples[..., -1] if samples.shape[2] in (2, 4) else None
-    if colours == 1:
-        return samples[..., 0], alpha
-    return ((samples[..., :3].astype(int) @ [299, 587, 114] + 500) // 1000).astype(samples.dtype), alpha
-
-
-def test_pillows_rounding_of_a_coloured_original_is_as_good_as_ours():
-    colours = np.random.default_rng(1).integers(0, 256, (700, 700, 3), np.uint8)
-    by_pillow = np.asarray(Image.fromarray(colours).convert("L"))
-    exact = ((colours.astype(int) @ [299, 587, 114] + 500) // 1000).astype(np.uint8)
-    assert (by_pillow != exact).any()
-    original = png.png(colours, 8, png.RGB)
-    for luma in (by_pillow, exact):
-        assert wrong(coloured_png(original, coloured(luma)), original) == set()
 
 
 # ---- something is missing
@@ -283,99 +175,6 @@ def test_another_orientation_is_found():
     assert wrong(coloured_tiff(original, coloured(GRAY)), original) == {"orientation"}
 
 
-@pytest.mark.parametrize("field", ["exif", "comments", "photoshop", "icc"])
-def test_lost_metadata_are_found_field_by_field(field):
-    kind = jpeg.with_everything()
-    lost = dataclasses.replace(kind, **{field: () if field == "comments" else b""})
-    result = spliced(gray_jpeg(lost), packet=statement(SOURCE, more=splice.XMP_REWRITTEN), keep=False)
-    named = {"exif": "EXIF tags", "comments": "comments", "photoshop": "IPTC records"}
-    expected = {"profile"} if field == "icc" else {f"metadata: {named[field]}"}
-    assert wrong(result, SOURCE) == expected | ({"metadata: image resources"} if field == "photoshop" else set())
-
-
-def test_an_altered_tag_is_named():
-    source = gray_jpeg(Kind(exif=exif([text(270, "The harbour"), text(315, "Unknown")])))
-    altered = gray_jpeg(Kind(exif=exif([text(270, "The harbour"), text(315, "Nobody")])))
-    finding = found(spliced(altered, packet=statement(source), keep=False), source)["metadata: EXIF tags"]
-    assert not finding.ok
-    assert finding.detail == "1 of 2 EXIF tags are missing or altered: 315 b'Unknown'"
-
-
-def test_a_lost_property_of_the_xmp_is_found():
-    packet = statement(SOURCE, more=splice.XMP_REWRITTEN.replace("<rdf:li>masts</rdf:li>", ""))
-    finding = found(spliced(SOURCE, packet=packet), SOURCE)["metadata: XMP properties"]
-    assert not finding.ok
-    assert "subject" in finding.detail
-
-
-def test_another_resolution_is_found():
-    original = gray_jpeg(Kind(dpi=(300, 300)))
-    other = spliced(gray_jpeg(Kind(dpi=(72, 72))), packet=statement(original), keep=False)
-    assert wrong(other, original) == {"metadata: resolution"}
-
-
-def test_resolution_may_be_rounded_as_the_other_format_must():
-    original = tiff.tiff(GRAY, resolution=(300, 300), resolutionunit=2)
-    metres = png.chunk(b"pHYs", (11811).to_bytes(4, "big") * 2 + b"\1")
-    assert found(coloured_png(original, coloured(GRAY), metres), original)["metadata: resolution"].ok
-    assert not found(coloured_png(original, coloured(GRAY)), original)["metadata: resolution"].ok
-
-
-# ---- profile
-
-
-def tiff_with_profile(icc: bytes) -> bytes:
-    return tiff.tiff(GRAY, iccprofile=icc) if icc else tiff.tiff(GRAY)
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "ok"),
-    [
-        (gray_profile(), rgb_profile(), True),
-        (gray_profile(1.8), rgb_profile(1.8), True),
-        (gray_profile(1.8), rgb_profile(1.9), False),
-        (gray_profile(), gray_profile(), False),
-        (gray_profile(), b"", False),
-        (gray_profile(), rgb_profile()[:300], False),
-        (rgb_profile(), rgb_profile(), True),
-        (b"", b"", None),
-        (b"", rgb_profile(1.4), False),
-        (b"\0" * 16 + b"CMYK" + b"\0" * 200, b"", None),
-    ],
-)
-def test_neutrals_look_under_the_new_profile_as_under_the_old(old, new, ok):
-    original = tiff_with_profile(old)
-    result = coloured_tiff(original, coloured(GRAY), iccprofile=new or None)
-    assert found(result, original)["profile"].ok is ok
-
-
-# ---- provenance
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"SourceSHA256": hashlib.sha256(b"another").hexdigest()},
-        {"SourceSHA256": ""},
-        {"ModelSHA256": "5"},
-        {"Model": ""},
-        {"Colour": ""},
-        {"Version": ""},
-        {"How": "somehow"},
-    ],
-)
-def test_a_false_statement_is_found(changed):
-    packet = statement(SOURCE, more=splice.XMP_REWRITTEN, **changed)
-    assert wrong(spliced(SOURCE, packet=packet), SOURCE) == {"provenance"}
-
-
-def test_a_missing_statement_is_found():
-    packet = replaced(statement(SOURCE, more=splice.XMP_REWRITTEN), b"compositeWithTrained", b"/../")
-    assert wrong(spliced(SOURCE, packet=packet.replace(b"cv.iptc.org", b"cv.example")), SOURCE) == {"provenance"}
-    assert wrong(spliced(SOURCE, packet=b"<no"), SOURCE) == {"provenance", "metadata: XMP properties"}
-    assert wrong(spliced(SOURCE, packet=b""), SOURCE) == {"provenance", "metadata: XMP properties"}
-
-
 # ---- the original's bytes
 
 
@@ -398,6 +197,32 @@ def test_a_changed_byte_of_the_picture_is_found():
 @pytest.mark.parametrize("kept", range(10, len(RESULT) - 2, 97))
 def test_a_truncated_result_is_found(kept):
     assert "readable" in wrong(RESULT[:kept], SOURCE)
+
+
+# ---- pages that no file is needed for
+
+
+def jpeg_page(luma: np.ndarray, again: np.ndarray | None, lossy: float = 5.0) -> Page:
+    return Page(np.dstack([luma, luma // 2, luma // 2]), "ycc", 8, luma_again=again, lossy=lossy)
+
+
+def test_two_decoders_have_to_see_the_same_luma():
+    original = Page(GRAY, "gray", 8)
+    assert pixels.luma(jpeg_page(GRAY, GRAY), original, "spliced").ok
+    other = GRAY.copy()
+    other[-1, -1] ^= 1
+    assert not pixels.luma(jpeg_page(GRAY, other), original, "spliced").ok
+    assert not pixels.luma(jpeg_page(GRAY, None), original, "spliced").ok
+    assert pixels.luma(jpeg_page(GRAY, other), Page(GRAY, "gray", 8, luma_again=other), "spliced").ok
+
+
+@pytest.mark.parametrize(("off", "ok"), [(5, True), (6, False)])
+def test_what_is_encoded_anew_may_be_off_by_its_quantisation_and_no_more(off, ok):
+    luma = np.full((300, 20), 100, np.uint8)
+    finding = pixels.luma(jpeg_page(luma + np.uint8(off), None), Page(luma, "gray", 8), "reencoded")
+    assert finding.ok is ok
+    deep = Page(luma.astype(np.uint16) * 257, "gray", 16)
+    assert pixels.luma(jpeg_page(luma + np.uint8(off), None), deep, "reencoded") == finding
 
 
 # ---- as a command sees it

@@ -1,53 +1,57 @@
-"""PNG files as rasters: decoded by libpng, their chunks read here, since no library at hand reads all of them."""
+"""PNG files as rasters."""
 
 from __future__ import annotations
 
 import struct
 import zlib
 
-import imagecodecs
 import numpy as np
 
 from worker.errors import ImageFault
 from worker.photo import exif, icc
 from worker.photo.limits import Limits
 from worker.photo.png_chunks import XMP_KEYWORD, Allowance, Chunk, data_of, parse, texts
+from worker.photo.png_rows import Header, strips
+from worker.photo.png_tones import Tones
 from worker.photo.raster import Metadata, Raster
-from worker.photo.samples import luma_of
 
 INCHES_PER_METRE = 1 / 0.0254
+
+_CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
+"""Chunks without which a picture cannot be shown (5.4); a maker's own, as Apple's CgBI, change what the others mean."""
 
 
 def read_png(data: bytes, limits: Limits) -> Raster:
     """Decode a PNG of any kind: gray, palette or colour, of 1 to 16 bits, interlaced or not.
 
     Gray is luma as it stands, 1, 2 and 4 bits spread to 0..255; 16 bits stay 16. A transparent colour or palette entry
-    becomes alpha. Raises ImageFault: "damaged" for what is not whole, "unsupported" for an animation, "profile",
-    "too-many-pixels", "too-many-segments".
+    becomes alpha. Raises ImageFault: "damaged" for what is not whole, "unsupported" for an animation and for what only
+    its maker understands, "profile", "too-many-pixels", "too-many-segments".
     """
     chunks = parse(data, limits)
     if any(chunk.name == b"acTL" for chunk in chunks):
         raise ImageFault("unsupported", "the PNG is an animation: only single pictures are supported")
-    luma, alpha = _planes(_decoded(data))
+    strange = [chunk.name for chunk in chunks if chunk.name[:1].isupper() and chunk.name not in _CRITICAL]
+    if strange:
+        raise ImageFault(
+            "unsupported", f"the PNG has a critical chunk {strange[0]!r}, which the standard does not know"
+        )
+    luma, alpha = _planes(chunks)
     metadata, turn = _metadata(chunks)
     return Raster(luma, alpha, turn, metadata)
 
 
-def _decoded(data: bytes) -> np.ndarray:
-    """Samples (h, w) or (h, w, 2..4), uint8 or uint16."""
-    try:
-        return imagecodecs.png_decode(data)
-    except MemoryError:
-        raise
-    except Exception as error:  # libpng's own errors, and whatever else comes of an absurd header
-        raise ImageFault("damaged", f"the PNG cannot be decoded: {error}") from error
-
-
-def _planes(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    if samples.ndim == 2:
-        return samples, None
-    luma = luma_of(samples) if samples.shape[2] >= 3 else np.ascontiguousarray(samples[..., 0])
-    return luma, np.ascontiguousarray(samples[..., -1]) if samples.shape[2] in (2, 4) else None
+def _planes(chunks: list[Chunk]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Luma (h, w), uint8 or uint16, and alpha likewise or None; the picture is in memory only once."""
+    header = Header.parse(data_of(chunks, b"IHDR"))
+    tones = Tones(header, data_of(chunks, b"PLTE"), data_of(chunks, b"tRNS"))
+    luma = np.empty((header.height, header.width), tones.dtype)
+    alpha = np.empty_like(luma) if tones.has_alpha else None
+    for rows, columns, samples in strips(header, (chunk.data for chunk in chunks if chunk.name == b"IDAT")):
+        luma[rows, columns] = tones.luma(samples)
+        if alpha is not None:
+            alpha[rows, columns] = tones.alpha(samples)
+    return luma, alpha
 
 
 def _metadata(chunks: list[Chunk]) -> tuple[Metadata, int]:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from worker.photo import orientation
+from worker.photo.luma import STRIP_ROWS
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,13 @@ class Raster:
 
     def gray(self, height: int, width: int) -> np.ndarray:
         """A small copy of the luma, upright, uint8 (height, width)."""
-        luma = self.luma if self.luma.dtype == np.uint8 else (self.luma >> 8).astype(np.uint8)
         size = (height, width) if self.is_turned else (width, height)
-        small = np.asarray(Image.fromarray(luma).resize(size, Image.Resampling.BICUBIC, reducing_gap=2))
+        times = max(1, min(self.luma.shape[1] // size[0], self.luma.shape[0] // size[1]) // 2)
+        rows = times * max(1, STRIP_ROWS // times)
+        strips = (_eight_bits(self.luma[top : top + rows]) for top in range(0, len(self.luma), rows))
+        reduced = np.concatenate([np.asarray(Image.fromarray(strip).reduce(times)) for strip in strips])
+        box = (0, 0, self.luma.shape[1] / times, self.luma.shape[0] / times)  # the last blocks may be partial ones
+        small = np.asarray(Image.fromarray(reduced).resize(size, Image.Resampling.BICUBIC, box))
         return orientation.upright(small, self.orientation)
 
     @property
@@ -61,3 +66,7 @@ class Raster:
         """(height, width) as it is to be seen."""
         height, width = self.luma.shape
         return (width, height) if self.is_turned else (height, width)
+
+
+def _eight_bits(luma: np.ndarray) -> np.ndarray:
+    return luma if luma.dtype == np.uint8 else (luma >> 8).astype(np.uint8)

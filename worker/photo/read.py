@@ -44,7 +44,7 @@ def read(file: BinaryIO, limits: Limits, options: Options) -> Photograph:
     """Open a photograph: JPEG, PNG, TIFF, WebP or JPEG 2000. Limits are checked before anything is decoded.
 
     Raises ImageFault: "empty", "not-a-photograph", "too-many-pixels", "too-many-pages", "too-many-segments",
-    "unsupported", "profile" or "damaged", the last also while pages are taken.
+    "too-much-metadata", "unsupported", "profile" or "damaged", the last also while pages are taken.
     """
     start = file.read(_MAGIC_BYTES)
     file.seek(0)

@@ -59,6 +59,8 @@ def write(photograph: Photograph, coloured: Coloured, statement: Statement, opti
     stated = _Stated(photograph, replace(statement, how=EXACT if photograph.format == "png" else REENCODED))
     raster = stated(page)
     if photograph.format == "png":
+        if raster.alpha is not None and tiff.has_associated_alpha(raster):
+            raise ImageFault("unsupported", "PNG holds no alpha that colours were multiplied by: ask for TIFF")
         data = write_png(raster, colour, photograph.chunks)
     else:
         data = write_jpeg(raster, np.concatenate(list(colour)), options.jpeg_quality)
@@ -68,7 +70,7 @@ def write(photograph: Photograph, coloured: Coloured, statement: Statement, opti
 def _write_tiff(photograph: Photograph, coloured: Coloured, statement: Statement) -> Written:
     stated = _Stated(photograph, replace(statement, how=EXACT))
     body = scratch()
-    tiff.write_pages(body, ((stated(page), colour) for page, colour in coloured), photograph.is_big)
+    tiff.write_pages(body, map(stated.pair, coloured), photograph.is_big)
     body.seek(0)
     return Written(body, "tiff", stated.how, stated.notes)
 
@@ -105,6 +107,10 @@ class _Stated:
         if self._format == "tiff" and page.metadata.comments:
             self._note(COMMENTS_DROPPED)
         return replace(page, metadata=replace(page.metadata, xmp=merged.packet))
+
+    def pair(self, coloured: tuple[Page, Iterable[np.ndarray]]) -> tuple[Raster, Iterable[np.ndarray]]:
+        """A page with its colour, likewise."""
+        return self(coloured[0]), coloured[1]
 
     def _note(self, note: str) -> None:
         if note not in self.notes:

@@ -97,6 +97,13 @@ def test_pillow_finds_what_was_put_into_a_camera_s_block():
     assert Image.open(file).getexif()[274] == 3
 
 
+@pytest.mark.parametrize("length", [0, 1, 2, 3])
+def test_a_directory_begins_at_a_word(length):
+    whole = put_together(block(entries=[(315, 2, 4, b"Ann\0")]) + bytes(length), 6, None)
+    assert struct.unpack_from("<I", whole, 4)[0] % 2 == 0
+    assert take_apart(whole).orientation == 6
+
+
 def test_putting_together_twice_gives_the_same_bytes():
     parts = take_apart(photographers_block())
     assert put_together(parts.block, 3, (200.0, 100.0)) == put_together(parts.block, 3, (200.0, 100.0))

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import weakref
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from worker.colorize import colorize_file
 from worker.errors import ImageFault
 from worker.photo.jpeg import jpegtran
 from worker.photo.options import Options
+from worker.photo.raster import Raster
 from worker.settings import Settings
 from worker.verify.compare import verify_bytes
 
@@ -99,6 +101,31 @@ def test_several_pages_are_never_fewer(name, format):
     with pytest.raises(ImageFault) as told:
         coloured(tiff.KINDS[name](), format=format)
     assert told.value.reason == "unsupported"
+
+
+def test_alpha_that_colours_were_multiplied_by_stays_in_a_tiff():
+    data = tiff.tiff(tiff.noise(9, 7, 2), photometric="minisblack", planarconfig="contig", extrasamples=["assocalpha"])
+    check(data)
+    with pytest.raises(ImageFault) as told:
+        coloured(data, format="png")
+    assert told.value.reason == "unsupported"
+
+
+def test_only_one_page_is_in_memory_at_a_time(monkeypatch):
+    import worker.photo.tiff.read as reading
+
+    alive, most, decode = weakref.WeakSet(), [], reading._page
+
+    def counted(*arguments):
+        page = decode(*arguments)
+        most.append(len(alive))
+        alive.add(page)
+        return page
+
+    monkeypatch.setattr(reading, "_page", counted)
+    monkeypatch.setattr(Raster, "__hash__", object.__hash__)
+    check(tiff.tiff(*(tiff.noise(40, 30, seed=seed) for seed in range(4))))
+    assert most == [0, 0, 0, 0]
 
 
 def test_the_oracle_sees_a_changed_level():

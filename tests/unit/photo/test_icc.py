@@ -43,7 +43,7 @@ CURVES = {
     "formula 1": formula(1, 2.0, 0.9, 0.1),
     "formula 2": formula(2, 2.0, 0.8, 0.1, 0.1),
     "formula 3": formula(3, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045),
-    "formula 4": formula(4, 2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045, 0.0, 0.0),
+    "formula 4": formula(4, 2.4, 0.9, 0.1, 0.5, 0.05, 0.03, 0.01472),
 }
 
 
@@ -101,6 +101,14 @@ def tags_of(made):
     count = struct.unpack_from(">I", made, 128)[0]
     entries = [struct.unpack_from(">4sII", made, 132 + 12 * number) for number in range(count)]
     return {name.decode(): made[at : at + length] for name, at, length in entries}
+
+
+def outside():
+    """A profile whose copyright ends a byte behind it."""
+    data = profile(cprt=b"text\0\0\0\0none")
+    at = data.index(b"cprt")
+    start = struct.unpack_from(">I", data, at + 4)[0]
+    return data[: at + 8] + struct.pack(">I", len(data) - start + 1) + data[at + 12 :]
 
 
 def reason(data):
@@ -203,6 +211,12 @@ def test_only_input_and_display_profiles_are_of_the_matrix_kind(kind):
     assert icc.for_colour(profile(kind=b"scnr"))[12:16] == b"scnr"
 
 
+def test_the_checksum_of_the_old_profile_goes():
+    gray = profile(version=4)
+    signed = gray[:84] + bytes(range(16)) + gray[100:]
+    assert icc.for_colour(signed) == icc.for_colour(gray)
+
+
 def test_the_three_curves_are_stored_once():
     values = np.linspace(0, 65535, 4096)
     gray = profile(table(values))
@@ -252,6 +266,8 @@ def test_a_gray_profile_with_a_lookup_table_is_refused_even_with_a_tone_curve(ta
         "an unknown formula": profile(formula(5, 1, 1, 1, 1, 1, 1, 1)),
         "a link": profile(kind=b"link"),
         "another connection space": profile(connection=b"Luv "),
+        "a tag that lies outside": outside(),
+        "2,000 tags": profile(**{f"{number:04}": b"" for number in range(2000)}),
         "no header": profile()[:127],
         "no signature": profile()[:36] + b"xxxx" + profile()[40:],
         "cut off": profile()[:-1],

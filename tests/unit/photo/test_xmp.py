@@ -158,6 +158,10 @@ def test_in_whatever_notation_a_former_statement_stands_it_is_replaced(former):
     assert written == merged(packet("/>").replace('<rdf:Description rdf:about="" />', "").encode())
 
 
+def test_an_empty_description_of_others_stays():
+    assert merged(packet("/>").encode()).count(b"<rdf:Description") == 2
+
+
 def test_another_system_s_name_stays():
     written = merged(
         packet(f'xmlns:e="{xmp.IPTC_EXTENSION}" e:AISystemUsed="Upscaler" e:AISystemVersionUsed="9"/>').encode()

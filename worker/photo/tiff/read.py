@@ -17,8 +17,9 @@ from worker.errors import ImageFault
 from worker.photo.limits import Limits
 from worker.photo.raster import Raster
 from worker.photo.tiff import tags
+from worker.photo.tiff.checks import layout_of
 from worker.photo.tiff.directory import Directory, Tiff
-from worker.photo.tiff.layout import LZW, NONE, PACKBITS, Layout, layout_of
+from worker.photo.tiff.layout import LZW, NONE, PACKBITS, Layout
 from worker.photo.tiff.segments import Segments
 from worker.photo.tiff.tones import Tones
 from worker.photo.tiff.write import most_bytes

@@ -12,7 +12,7 @@ from fractions import Fraction
 from worker.errors import ImageFault
 from worker.photo import icc, orientation
 from worker.photo.limits import Limits
-from worker.photo.raster import Metadata
+from worker.photo.raster import Metadata, Raster
 from worker.photo.tiff.directory import (
     EXIF,
     GPS,
@@ -34,7 +34,7 @@ from worker.photo.tiff.ifd import Entry, Fields
 XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 SUBFILE_TYPE, EXTRA_SAMPLES = 254, 338
-UNASSOCIATED = 2
+ASSOCIATED, UNASSOCIATED = 1, 2
 
 _APART = {XMP, IPTC, PHOTOSHOP, ICC, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, orientation.TAG}
 """Have a place of their own in `Metadata` and `Raster`."""
@@ -118,6 +118,11 @@ def alpha_of(metadata: Metadata) -> int:
     """The kind of alpha (ExtraSamples) that goes with the metadata."""
     tiff, first = _opened(metadata.exif)
     return tiff.number(first, EXTRA_SAMPLES, UNASSOCIATED)
+
+
+def has_associated_alpha(raster: Raster) -> bool:
+    """Whether a page's samples were multiplied by its alpha (ExtraSamples 1)."""
+    return alpha_of(raster.metadata) == ASSOCIATED
 
 
 def fields_of(metadata: Metadata, turn: int, order: Order) -> Fields:
