@@ -58,16 +58,20 @@ def luma(coloured: Page, original: Page, how: str) -> Finding:
     return Finding("luma", True, f"all {pixels:,} pixels are the same, by {_decoders(coloured)}")
 
 
+_ROOM = 1 / 8
+"""Share of the range next to black and to white where a picture need not have any colour."""
+
+
 def colour(coloured: Page, original: Page) -> Finding:
-    """Whether any pixel has a colour; black and white cannot have one."""
+    """Whether any pixel has a colour; next to black and white there is no room for one."""
     coloureds = total = 0
     between = False
     for rows in _strips(coloured):
         difference = _chroma(coloured, rows)
         coloureds += int((difference > _ONE_LEVEL_OF_CHROMA).sum())
         total += difference.size
-        strip = luma_of(original, rows)
-        between = between or bool(((strip > 0) & (strip < np.iinfo(original.samples.dtype).max)).any())
+        strip, top = luma_of(original, rows), np.iinfo(original.samples.dtype).max
+        between = between or bool(((strip > _ROOM * top) & (strip < (1 - _ROOM) * top)).any())
     if not coloureds and not between:
         return Finding("colour", None, "a picture of black and white alone takes none")
     return Finding("colour", coloureds > 0, f"{100 * coloureds / total:.1f} % of the pixels have colour")

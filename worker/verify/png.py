@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from worker.errors import ImageFault
+from worker.verify import iptc
 from worker.verify.page import Page, Says
 from worker.verify.resolution import of_phys, of_tags
 from worker.verify.tags import exif_tags
@@ -70,6 +71,9 @@ def _keyed(samples: np.ndarray, key: bytes | None, kind: int, bits: int) -> np.n
     return np.where(hit, 0, top).astype(samples.dtype)
 
 
+_NO_COMMENTS = ("XML:com.adobe.xmp", "Raw profile type 8bim", "Raw profile type iptc")
+
+
 def _says(chunks: Chunks) -> Says:
     first: dict[bytes, bytes] = {}
     for name, content in chunks:
@@ -77,14 +81,26 @@ def _says(chunks: Chunks) -> Says:
     tags = exif_tags(first.get(b"eXIf", b""))
     texts = [text for name, content in chunks if (text := _text(name, content))]
     orientation = tags.get(("", 274), (1,))
+    photoshop = _raw_profile(texts, "8bim")
     return Says(
         tags=tags,
+        photoshop=photoshop,
+        iptc=_raw_profile(texts, "iptc") or iptc.resources(photoshop).get(iptc.IPTC_RESOURCE, b""),
         xmp=next((text.encode() for keyword, text in texts if keyword == "XML:com.adobe.xmp"), b""),
         icc=_inflated(first.get(b"iCCP", b"").partition(b"\0")[2][1:]),
         dpi=of_phys(first.get(b"pHYs", b"")) or of_tags(tags),
-        comments=tuple(text for text in texts if text[0] != "XML:com.adobe.xmp"),
+        comments=tuple(text for text in texts if text[0] not in _NO_COMMENTS),
         orientation=orientation[0] if isinstance(orientation, tuple) and orientation[0] in range(1, 9) else 1,
     )
+
+
+def _raw_profile(texts: list[tuple[str, str]], kind: str) -> bytes:
+    """What ImageMagick writes where PNG has no chunk: a name, a length, and hexadecimal digits, each in lines."""
+    words = next((text for keyword, text in texts if keyword == f"Raw profile type {kind}"), "").split()
+    try:
+        return bytes.fromhex("".join(words[2:]))
+    except ValueError:
+        return b""
 
 
 def _text(name: bytes, content: bytes) -> tuple[str, str] | None:

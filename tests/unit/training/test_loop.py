@@ -61,10 +61,7 @@ def test_a_run_goes_on_from_a_checkpoint_and_says_from_which(finished, photograp
     card = loop.train(still, photographs, tmp_path, name="next", start=start)
     begun = checkpoint.read_card(start)
     assert card.recipe["start"] == begun.sha256
-    kept, first = (
-        dict(checkpoint.read(path)[0].named_parameters())
-        for path in (tmp_path / "best.safetensors", start)
-    )
+    kept, first = (dict(checkpoint.read(path)[0].named_parameters()) for path in (tmp_path / "best.safetensors", start))
     assert all(torch.allclose(kept[name], first[name], atol=1e-4) for name in first)
 
 

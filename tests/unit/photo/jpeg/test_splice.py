@@ -65,7 +65,7 @@ def test_every_size_and_mode_comes_back_and_keeps_its_gray(start):
         check(gray_jpeg(kind))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1400, deadline=None)
 @given(kinds())
 def test_every_make_of_gray_jpeg_comes_back_and_keeps_its_gray(kind):
     try:
