@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from enum import Enum
 
+import imagecodecs
 import numpy as np
 from PIL import Image
 
 from worker.errors import ImageFault
-from worker.verify import Finding
 from worker.verify.compare import verify_bytes
-from worker.verify.reading import pages
+from worker.verify.jpeg import is_whole
+from worker.verify.pixels import luma_of
+from worker.verify.provenance import how
+from worker.verify.reading import format_of, pages
 
 
 class Judgement(Enum):
     """Of a picture that came out."""
 
     RIGHT = "coloured, luma as the reference decoder's"
-    NO_REFERENCE = "coloured, though no reference decodes it"
+    NO_REFERENCE = "coloured, though no library decodes it"
     WRONG = "WRONG: coloured with another luma"
 
     @property
@@ -27,26 +31,31 @@ class Judgement(Enum):
         return self is Judgement.WRONG
 
 
-PROMISES = ("readable", "pages", "size", "luma", "depth", "original bytes")
+PROMISES = ("readable", "pages", "size", "luma", "original bytes")
 """What is held against a damaged file: its metadata may be damaged, too."""
+
+MOST_OFF = 4.0
+"""Levels, root mean square, that a JPEG of the default quality may be off where luma is encoded anew."""
 
 
 def judge(kind: str, data: bytes, result: bytes) -> tuple[Judgement, str]:
     """What to think of a result, and why. Restored files are right by their SHA-256, which restoring checks."""
     if kind == "archived":
         return Judgement.RIGHT, ""
-    broken = [finding for finding in verify_bytes(result, data) if finding.what in PROMISES and finding.ok is False]
+    broken = {
+        finding.what: finding.detail
+        for finding in verify_bytes(result, data)
+        if finding.what in PROMISES and finding.ok is False
+    }
     if not broken:
         return Judgement.RIGHT, ""
-    if (same := _same_by_pillow(data, result)) is not None:
-        return (Judgement.RIGHT, "by Pillow") if same else (Judgement.WRONG, _words(broken))
-    if _is_readable(data) or not _is_readable(result):
-        return Judgement.WRONG, _words(broken)
-    return Judgement.NO_REFERENCE, _words(broken)
-
-
-def _words(broken: list[Finding]) -> str:
-    return "; ".join(f"{finding.what}: {finding.detail}" for finding in broken)
+    detail = "; ".join(f"{what}: {words}" for what, words in broken.items())
+    others = [same for by in (_by_pillow, _by_imagecodecs) if (same := _same(by, data, result)) is not None]
+    if "original bytes" in broken or not (_is_readable(result) and _is_whole(result)):
+        return Judgement.WRONG, detail
+    if any(others):
+        return Judgement.RIGHT, "as Pillow or imagecodecs has it"
+    return (Judgement.WRONG if others or _is_readable(data) else Judgement.NO_REFERENCE), detail
 
 
 def _is_readable(data: bytes) -> bool:
@@ -56,18 +65,43 @@ def _is_readable(data: bytes) -> bool:
         return False
 
 
-def _same_by_pillow(data: bytes, result: bytes) -> bool | None:
-    """Whether Pillow sees the same luma in both; None where it cannot tell: in one that it cannot read, or lossy ones."""
-    before, after = (_luma_by_pillow(file) for file in (data, result))
-    if before is None:
-        return None
-    return after is not None and np.array_equal(before, after)
+def _is_whole(result: bytes) -> bool:
+    return format_of(result) != "jpeg" or is_whole(result)
 
 
-def _luma_by_pillow(data: bytes) -> np.ndarray | None:
+def _same(decode: Callable[[bytes], np.ndarray], data: bytes, result: bytes) -> bool | None:
+    """Whether a library sees the same luma in both; None where it cannot read the first, or not at its depth."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.draft("L", image.size)
-            return np.asarray(image.convert("L")) if image.mode in ("1", "L", "LA", "RGB", "RGBA") else None
+        before = decode(data)
     except Exception:  # damaged in whatever way
         return None
+    page = next(pages(result))
+    if before.dtype == np.uint8 and page.depth == 16:
+        return None
+    after = luma_of(page, slice(None))
+    if before.shape != after.shape:
+        return False
+    off = after - before.astype(np.int32)
+    if how(page.says.xmp) == "reencoded":
+        return float(np.sqrt(np.mean(off.astype(float) ** 2))) <= MOST_OFF
+    return not off.any() or any(np.array_equal(after >> fewer, before) for fewer in range(1, 8))
+
+
+def _by_pillow(data: bytes) -> np.ndarray:
+    """Luma (h, w), of 8 bits."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.draft("L", image.size)
+        if image.mode not in ("1", "L", "LA", "RGB", "RGBA", "CMYK"):
+            raise ValueError(image.mode)
+        return np.asarray((image.convert("RGB") if image.mode == "CMYK" else image).convert("L"))
+
+
+def _by_imagecodecs(data: bytes) -> np.ndarray:
+    """Luma (h, w) of a PNG or JPEG 2000 file by libpng and OpenJPEG, which forgive more there than elsewhere."""
+    decode = imagecodecs.png_decode if data.startswith(b"\x89PNG") else imagecodecs.jpeg2k_decode
+    samples = decode(data)
+    if samples.ndim == 2 or samples.shape[2] < 3:
+        return samples if samples.ndim == 2 else samples[..., 0]
+    if samples.dtype == np.uint8:
+        return np.asarray(Image.fromarray(np.ascontiguousarray(samples[..., :3])).convert("L"))
+    return (samples[..., :3].astype(np.int32) @ [299, 587, 114] + 500) // 1000

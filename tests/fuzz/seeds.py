@@ -27,6 +27,7 @@ def _jpegs() -> list[bytes]:
         Kind(**_SMALL, number_of_lines="behind the scan", fill=2),
         Kind(**_SMALL, trailing=b"\xff\xd8\xff\xd9" * 5, comments=(b"One", b"Two"), icc=gray_profile(), icc_part=90),
         Kind(**_SMALL, end=False),
+        Kind(width=33, height=40, mode="progressive", scans=3),
         jpeg.with_everything(**_SMALL),
         jpeg.with_everything(**_SMALL, mode="progressive", jfif=False, adobe=True),
     ]
@@ -47,7 +48,7 @@ def _tiffs() -> list[bytes]:
 
 
 def _archived() -> list[bytes]:
-    return [spliced(data) for data in _jpegs()[:10]]
+    return [spliced(data) for data in _jpegs()[:11]]
 
 
 def _by_pillow(format: str, mode: str, **options: object) -> bytes:

@@ -148,10 +148,11 @@ def test_a_gray_result_has_no_colour():
     assert "colour" in wrong(SOURCE, SOURCE)
 
 
-def test_black_and_white_alone_take_no_colour():
-    gray = np.array([[0, 255], [255, 0]], np.uint8)
+@pytest.mark.parametrize(("level", "ok"), [(0, None), (31, None), (32, False), (223, False), (224, None), (255, None)])
+def test_next_to_black_and_white_there_may_be_no_colour(level, ok):
+    gray = np.array([[0, 255], [255, level]], np.uint8)
     original = tiff.tiff(gray)
-    assert found(coloured_tiff(original, coloured(gray)), original)["colour"].ok is None
+    assert found(coloured_tiff(original, np.dstack([gray] * 3)), original)["colour"].ok is ok
 
 
 @pytest.mark.parametrize("changed", [slice(0, 1), slice(0, 0), None])

@@ -50,9 +50,10 @@ def test_chroma_of_a_neutral_pixel_is_zero_at_every_level():
 def test_luma_and_chroma_agree_with_pillow_within_a_level(rgb):
     theirs = np.asarray(Image.fromarray(rgb).convert("YCbCr"), dtype=np.float64).transpose(2, 0, 1)
     luma, u, v = color.split(rgb.transpose(2, 0, 1) / 255)
-    assert abs(255 * luma - theirs[0]).max() <= 1
+    # Pillow truncates sums of weights that it rounded to 16 binary digits
+    assert abs(255 * luma - theirs[0]).max() < 1.01
     # JPEG keeps chroma as 0..255 about 128
-    assert abs(255 * np.stack([u, v]) + 128 - theirs[1:]).max() <= 1
+    assert abs(255 * np.stack([u, v]) + 128 - theirs[1:]).max() < 1.01
 
 
 @given(levels)

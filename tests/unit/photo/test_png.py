@@ -5,6 +5,7 @@ import struct
 import zlib
 
 import cv2
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,6 +31,7 @@ from worker.errors import ImageFault
 from worker.photo import icc
 from worker.photo.limits import Limits
 from worker.photo.png import read_png
+from worker.photo.samples import luma_of
 
 LIMITS = Limits(pixels=1_000_000, segments=200)
 
@@ -130,6 +132,26 @@ def test_opencv_sees_the_same_luma(kind):
     if seen.ndim == 3:
         seen = exact(seen[..., 2::-1]) if seen.shape[2] >= 3 else seen[..., 0]
     assert abs(read_png(KINDS[kind](), LIMITS).luma.astype(int) - seen).max() <= 1  # 8-bit ties
+
+
+@pytest.mark.parametrize("height", range(1, 10))
+@pytest.mark.parametrize("width", range(1, 10))
+def test_interlaced_pictures_of_every_small_size_are_read(width, height):
+    gray = samples(8, height, width)
+    np.testing.assert_array_equal(read_png(png(gray, 8, GRAY, interlaced=True), LIMITS).luma, gray)
+
+
+@pytest.mark.parametrize("name", ["SUB", "UP", "AVG", "PAETH", "ALL"])
+@pytest.mark.parametrize(("depth", "channels"), [(8, 1), (16, 1), (8, 2), (16, 2), (8, 3), (16, 3), (8, 4), (16, 4)])
+def test_every_filter_is_taken_off_within_strips_and_between_them(depth, channels, name, monkeypatch):
+    monkeypatch.setattr("worker.photo.png_rows._STRIP_BYTES", 300)
+    stored = samples(depth, 30, 13, channels).astype(np.uint8 if depth == 8 else np.uint16)
+    stored[:, 1:] = stored[:, :-1] // 2 + stored[:, 1:] // 2
+    encoded = imagecodecs.png_encode(stored.squeeze(), filter=imagecodecs.PNG.FILTER[name])
+    raster = read_png(encoded, LIMITS)
+    np.testing.assert_array_equal(raster.luma, luma_of(stored) if channels > 2 else stored[..., 0])
+    if channels in (2, 4):
+        np.testing.assert_array_equal(raster.alpha, stored[..., -1])
 
 
 def test_pixels_may_lie_in_many_chunks():

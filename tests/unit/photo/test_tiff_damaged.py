@@ -413,3 +413,22 @@ def test_what_is_the_machines_fault_is_not_the_files(error, monkeypatch):
     monkeypatch.setattr("worker.photo.tiff.segments.imagecodecs.lzw_decode", fail)
     with pytest.raises(type(error)):
         list(pages(io.BytesIO(tiff(noise(9, 9), compression="lzw")), LIMITS))
+
+
+@pytest.mark.parametrize("tag", [256, 257, 258, 259, 262, 273, 277, 278, 279])
+def test_a_field_of_the_structure_that_cannot_be_read_is_not_taken_for_one_that_is_not_there(tag):
+    entries = [(one, 99 if one == tag else kind, count, value) for one, kind, count, value in plain_entries()]
+    assert fault_before_decoding(by_hand(entries, bytes(20))) == "damaged"
+
+
+@pytest.mark.parametrize("tag", [256, 259, 277, 278])
+def test_a_field_that_has_one_value_has_not_two(tag):
+    changed = {tag: (2, -1)}
+    entries = [(one, kind, *changed.get(one, (count, value))) for one, kind, count, value in plain_entries()]
+    assert fault_before_decoding(by_hand(entries, bytes(20))) == "damaged"
+
+
+@pytest.mark.parametrize("kind", [3, 8792, 32768])
+def test_a_sample_of_an_unknown_kind_beside_the_gray_is_not_alpha(kind):
+    entries = [*plain_entries(samples=2, size=40), (338, 3, 1, kind)]
+    assert fault_before_decoding(by_hand(entries, bytes(40))) == "unsupported"

@@ -5,12 +5,13 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from worker.errors import RetryableError
-from worker.ledger import KEPT_AFTER_END, LOCK_SECONDS, Counts, Ledger, PageInFlight, Standing
+from worker.ledger import KEPT_AFTER_END, Counts, Ledger, PageInFlight, Standing
 from worker.settings import Settings
 
 
@@ -156,9 +157,16 @@ def test_a_lock_is_let_go_when_its_holder_fails(ledger):
         assert mine
 
 
-def test_a_lock_whose_holder_died_passes_away(ledger):
+def test_a_lock_whose_holder_died_passes_away(ledger, settings):
     with ledger.lock("l"):
-        assert 0 < ledger._redis.ttl("photochrom:lock:l") <= LOCK_SECONDS
+        assert 0 < ledger._redis.ttl("photochrom:lock:l") <= settings.lock_seconds
+
+
+def test_a_lock_is_renewed_for_as_long_as_its_holder_works(settings, monkeypatch):
+    reacquire, renewed = redis.lock.Lock.reacquire, threading.Event()
+    monkeypatch.setattr(redis.lock.Lock, "reacquire", lambda lock: reacquire(lock) and renewed.set())
+    with Ledger(settings.model_copy(update={"lock_seconds": 0.5})).lock("l"):
+        assert renewed.wait(30)
 
 
 def test_a_lock_that_ran_out_is_left_to_its_next_holder(ledger, settings):

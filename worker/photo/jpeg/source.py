@@ -13,13 +13,17 @@ from worker.photo import orientation
 from worker.photo.jpeg.segments import APP0, COM, DNL, FRAMES, SOI, SOS, Frame, MessyError, Segment, frame_of, parse
 from worker.photo.limits import Limits
 
-HUFFMAN_DCT = (0xC0, 0xC1, 0xC2)
+PROGRESSIVE = 0xC2
+HUFFMAN_DCT = (0xC0, 0xC1, PROGRESSIVE)
 """Baseline, extended sequential and progressive."""
 
 ENOUGH = 512
 """Pixels a side that suffice for the model (224) and for fitting colour to luma; decoding fewer is faster."""
 
 MOST_REDUCTION = 4
+
+_AMBIGUOUS = b"\xff\xff\0"
+"""A fill byte, then a stuffed one: libjpeg's fast and slow decoders take it for different things."""
 
 
 class UnsplicableError(Exception):
@@ -72,12 +76,12 @@ def read(data: bytes, limits: Limits) -> GrayJpeg:
         raise UnsplicableError(str(error)) from error
     height = frame.height or _stated_behind_the_scan(segments)
     limits.check_size(frame.width, height)
-    _check_spliceable(frame, segments)
+    _check_spliceable(data, frame, segments)
     small, turn = _decode(data if frame.height else _with_height(data, segments, height), frame.width, height)
     return GrayJpeg(data, segments, frame, height, small, turn)
 
 
-def _check_spliceable(frame: Frame, segments: list[Segment]) -> None:
+def _check_spliceable(data: bytes, frame: Frame, segments: list[Segment]) -> None:
     if frame.marker not in HUFFMAN_DCT:
         raise UnsplicableError("it is not Huffman-coded DCT")
     if frame.precision != 8:
@@ -89,6 +93,18 @@ def _check_spliceable(frame: Frame, segments: list[Segment]) -> None:
     scans = [found.payload for found in segments if found.marker == SOS]
     if not scans or any(len(scan) != 6 or scan[0] != 1 or scan[1] != frame.components[0].id for scan in scans):
         raise UnsplicableError("its scans are not those of its one component")
+    if frame.marker == PROGRESSIVE and not _is_complete(scans):
+        raise UnsplicableError("coefficients are missing, which decoders smooth over, each file in another way")
+    if any(data.find(_AMBIGUOUS, found.start, found.end) >= 0 for found in segments if found.marker == SOS):
+        raise UnsplicableError("a scan holds FF FF 00, which libjpeg reads in two ways")
+
+
+def _is_complete(scans: list[bytes]) -> bool:
+    """Whether the scans of a progressive JPEG bring all bits of all 64 coefficients (T.81, G.1.1.1)."""
+    missing = dict.fromkeys(range(64), 1)
+    for _, _, _, first, last, bits in scans:
+        missing.update(dict.fromkeys(range(first, last + 1), bits & 15))
+    return not any(missing.values())
 
 
 def _stated_behind_the_scan(segments: list[Segment]) -> int:

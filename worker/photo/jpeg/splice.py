@@ -14,14 +14,12 @@ from worker.photo.jpeg.kept import Piece, Stretch
 from worker.photo.jpeg.metadata import Changes
 from worker.photo.jpeg.scans import Scans, encode
 from worker.photo.jpeg.segments import DNL, DQT, DRI, EOI, FRAMES, SOS, Segment, segment
-from worker.photo.jpeg.source import GrayJpeg
+from worker.photo.jpeg.source import PROGRESSIVE, GrayJpeg
 
 LUMA, CB, CR = 1, 2, 3
 """Component ids, as JFIF has them: a reader that finds neither JFIF nor Adobe marker takes 1, 2, 3 for YCbCr."""
 
 BY_TWO, ONCE = 0x22, 0x11
-
-PROGRESSIVE = 0xC2
 
 
 def splice(jpeg: GrayJpeg, chroma: np.ndarray, changes: Changes, quality: int, *, keep_original: bool) -> bytes:

@@ -27,7 +27,10 @@ def luma_of(data: bytes, limits: Limits) -> GrayJpeg | None:
         limits.check_size(frame.width, frame.height)
         if len(frame.components) != 3 or frame.marker not in HUFFMAN_DCT or not jpegtran.is_there():
             return None
-        return source.read(jpegtran.luma_only(data), limits) if _is_neutral(data) else None
+        if not _is_neutral(data):
+            return None
+        gray = jpegtran.luma_only(data)
+        return source.read(gray, limits) if np.array_equal(_luma(data), _luma(gray)) else None
     except (ImageFault, MessyError, UnsplicableError):
         return None
 
@@ -43,3 +46,15 @@ def _is_neutral(data: bytes) -> bool:
     except Exception:  # damaged: whoever decodes it next says so
         return False
     return int(np.abs(chroma).max()) <= NEUTRAL
+
+
+def _luma(data: bytes) -> np.ndarray | None:
+    """Y as libjpeg has it; of a damaged file jpegtran's coefficients can lead elsewhere."""
+    try:
+        image = Image.open(io.BytesIO(data), formats=["JPEG"])
+        image.draft("L", image.size)
+        return np.asarray(image.convert("L"))
+    except MemoryError:
+        raise
+    except Exception:  # damaged: whoever decodes it next says so
+        return None

@@ -33,6 +33,13 @@ MOST_TILE = 4096
 
 MOST_TABLES = 2**20
 
+_SINGLE = {256, 257, 259, 262, 266, 277, 278, 284, 317, 322, 323}
+_STRUCTURE = _SINGLE | {258, 273, 279, 320, 324, 325, 338, 339, 347}
+"""Say where and how the pixels are: what cannot be read of these must not be taken for what is not there."""
+
+_ALPHAS = (0, 1, 2)
+"""Unspecified, associated, unassociated (ExtraSamples)."""
+
 _PRIVATE = {50706: "a camera's raw data (DNG)", 33629: "a stack in one page (MetaMorph)"}
 
 
@@ -55,7 +62,7 @@ def layout_of(tiff: Tiff, directory: Directory, limits: Limits) -> Layout:
         height=height,
         bits=bits,
         samples=samples,
-        alpha=tiff.number(directory, 338, 0) if samples > colours else None,
+        alpha=_alpha(tiff, directory, samples - colours),
         photometric=photometric,
         planar=samples > 1 and _one_of(tiff, directory, 284, "PlanarConfiguration", (1, 2)) == 2,
         compression=compression,
@@ -76,6 +83,10 @@ def layout_of(tiff: Tiff, directory: Directory, limits: Limits) -> Layout:
 
 
 def _check_kind(tiff: Tiff, directory: Directory) -> None:
+    found = directory.fields
+    wrong = [tag for tag in _SINGLE & found.keys() if found[tag].length != 1]
+    if senseless := sorted({*wrong, *(_STRUCTURE & set(directory.unknown))}):
+        raise ImageFault("damaged", f"tag {senseless[0]} is of a type or count that it cannot have")
     for tag, kind in _PRIVATE.items():
         if tag in directory.fields:
             raise ImageFault("unsupported", f"the TIFF holds {kind}")
@@ -112,6 +123,16 @@ def _photometric(tiff: Tiff, directory: Directory, samples: int) -> tuple[int, i
     if samples > colours + 1 or (samples > colours and photometric in (PALETTE, YCBCR)):
         raise ImageFault("unsupported", f"a pixel has {samples} samples, {samples - colours} of them beside its colour")
     return photometric, colours
+
+
+def _alpha(tiff: Tiff, directory: Directory, extra: int) -> int | None:
+    """The kind of the sample beside the colour, if there is one."""
+    if not extra:
+        return None
+    kind, stated = tiff.number(directory, 338, 0), directory.fields.get(338)
+    if kind not in _ALPHAS or (stated and stated.length != extra):
+        raise ImageFault("unsupported", f"the sample beside the colour is of an unknown kind ({kind})")
+    return kind
 
 
 def _coding(tiff: Tiff, directory: Directory, photometric: int, samples: int, bits: int) -> tuple[int, int]:

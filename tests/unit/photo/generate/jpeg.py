@@ -53,6 +53,8 @@ class Kind:
     mode: Mode = "baseline"
     restart: int = 0
     """Blocks from one restart marker to the next."""
+    scans: int = 0
+    """Only the first so many of a progressive file's scans: what is missing decoders smooth over. 0 means all."""
     component: int = 1
     sampling: int = 0x11
     quantisation_slot: int = 0
@@ -98,6 +100,8 @@ def gray_jpeg(kind: Kind) -> bytes:
     if kind.number_of_lines != "in the frame":
         first_scan = next(place for place, part in enumerate(found) if part.marker == SOS)
         found.insert(first_scan + 1, Part(DNL, struct.pack(">H", kind.height), fill=kind.fill))
+    if kind.scans:
+        found = found[: [place for place, part in enumerate(found) if part.marker == SOS][kind.scans - 1] + 1]
     start = 1 if kind.jfif else 0
     found[start:start] = _beside(kind)
     end = b"\xff" * (1 + kind.fill) + bytes([EOI]) if kind.end else b""
