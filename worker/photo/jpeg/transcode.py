@@ -30,7 +30,7 @@ def luma_of(data: bytes, limits: Limits) -> GrayJpeg | None:
         if not _is_neutral(data):
             return None
         gray = jpegtran.luma_only(data)
-        return source.read(gray, limits) if np.array_equal(_luma(data), _luma(gray)) else None
+        return source.read(gray, limits) if _luma(data) == _luma(gray) else None
     except (ImageFault, MessyError, UnsplicableError):
         return None
 
@@ -48,12 +48,12 @@ def _is_neutral(data: bytes) -> bool:
     return int(np.abs(chroma).max()) <= NEUTRAL
 
 
-def _luma(data: bytes) -> np.ndarray | None:
-    """Y as libjpeg has it; of a damaged file jpegtran's coefficients can lead elsewhere."""
+def _luma(data: bytes) -> bytes | None:
+    """Y, row by row, as libjpeg has it; of a damaged file jpegtran's coefficients can lead elsewhere."""
     try:
         image = Image.open(io.BytesIO(data), formats=["JPEG"])
         image.draft("L", image.size)
-        return np.asarray(image.convert("L"))
+        return image.convert("L").tobytes()
     except MemoryError:
         raise
     except Exception:  # damaged: whoever decodes it next says so
