@@ -24,7 +24,7 @@ from tests.chaos.run import Outcome, Plan, run
 
 def main(
     images: Annotated[int, typer.Option(help="Photographs in the submission.")] = 20_000,
-    kills: Annotated[int, typer.Option(help="Ends of worker and control processes, most of them by kill -9.")] = 60,
+    kills: Annotated[int, typer.Option(help="kill -9 of our own processes; a third as many SIGTERM come on top.")] = 60,
     redis_restarts: Annotated[int, typer.Option(help="By turns kill -9 and SIGTERM; the data stay.")] = 5,
     redis_losses: Annotated[int, typer.Option(help="kill -9, and the data are gone.")] = 1,
     s3_restarts: Annotated[int, typer.Option(help="kill -9; the data stay.")] = 2,

@@ -38,17 +38,20 @@ LONGEST_PAUSE = 2.0
 AFTER_LOSS = 4.0
 """Seconds: the control process is killed at some moment of so many after Redis is lost, while it rebuilds."""
 
+TRAPPED = "worker: kill -9 as it takes a job"
+
 KILLS = {
     "worker: kill -9 of all": 4,
     "worker: kill -9 of the parent": 2,
     "worker: kill -9 of a child": 4,
-    "worker: kill -9 as it takes a job": 3,
-    "worker: SIGTERM": 2,
-    "worker: SIGTERM to all": 1,
+    TRAPPED: 3,
     "control: kill -9": 3,
-    "control: SIGTERM": 1,
 }
-"""Ways to end a process, and how often each is taken beside the others."""
+TERMS = {"worker: SIGTERM": 2, "worker: SIGTERM to all": 1, "control: SIGTERM": 1}
+"""Ways to end a process, and how often each is taken beside the others of its kind."""
+
+TERMS_A_KILL = 1 / 3
+"""So many SIGTERMs come on top of the kills."""
 
 REDIS_TERM, REDIS_KILL, REDIS_LOSS = "Redis: SIGTERM", "Redis: kill -9", "Redis: lost with its data"
 S3_KILL = "S3: kill -9"
@@ -66,8 +69,9 @@ class Blow:
 def plan(
     chance: random.Random, *, kills: int, redis_restarts: int, redis_losses: int, s3_restarts: int, again: int
 ) -> list[Blow]:
-    """All blows of a run, in order."""
+    """All blows of a run, in order; `kills` are those by kill -9 of our own processes."""
     what = chance.choices(list(KILLS), list(KILLS.values()), k=kills)
+    what += chance.choices(list(TERMS), list(TERMS.values()), k=round(kills * TERMS_A_KILL))
     what += [REDIS_KILL if number % 2 == 0 else REDIS_TERM for number in range(redis_restarts)]
     what += [REDIS_LOSS] * redis_losses + [S3_KILL] * s3_restarts + [AGAIN] * again
     return sorted(Blow(chance.uniform(FIRST, LAST), kind) for kind in what)
@@ -79,7 +83,7 @@ class Service:
     def __init__(self, name: str, arguments: list[str], folder: Path, environment: Mapping[str, str]) -> None:
         command = [sys.executable, "-m", "tests.chaos.worker", *arguments]
         self.process = Process(name, command, folder, folder / "log" / f"{name}.log")
-        self.starts = 0
+        self.starts = self.overdue = 0
         self._environment = dict(environment) | {"PYTHONPATH": str(HOUSE), "PYTHONFAULTHANDLER": "1"}
         self._up_at = 0.0
         self._patience_ends: float | None = None
@@ -94,6 +98,7 @@ class Service:
         now = time.monotonic()
         if self.process.running:
             if self._patience_ends and now > self._patience_ends:
+                self.overdue, self._patience_ends = self.overdue + 1, None
                 os.killpg(self.pid, signal.SIGKILL)
         elif self._up_at == 0.0:
             self._up_at = now + chance.uniform(0, LONGEST_PAUSE if self.starts else 0)
@@ -131,6 +136,10 @@ class Scene:
     def services(self) -> list[Service]:
         return [self.control, *self.workers]
 
+    @property
+    def _trap(self) -> Path:
+        return self.control.process.folder / TRAP
+
     def look_after(self) -> None:
         """Play the supervisor, once."""
         if self._control_dies_at and time.monotonic() > self._control_dies_at and self.control.process.running:
@@ -141,7 +150,7 @@ class Scene:
 
     def strike(self, blow: Blow, send_again: Callable[[], None]) -> bool:
         """Carry out a blow; False when that was not possible just now."""
-        if blow.what in KILLS:
+        if blow.what in KILLS or blow.what in TERMS:
             able = [service for service in self._of(blow.what) if service.process.running]
             return bool(able) and self._kill(blow.what, self.chance.choice(able))
         if blow.what == AGAIN:
@@ -157,7 +166,9 @@ class Scene:
         return True
 
     def stop(self) -> None:
-        """End all processes in order."""
+        """End all processes in order; a trap that nobody ran into was no blow."""
+        if self._trap.exists():
+            self.done[TRAPPED] -= 1
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda service: service.process.stop(patience=WARM_PATIENCE), self.services))
 
@@ -169,11 +180,10 @@ class Scene:
         return [self.control] if what.startswith("control") else self.workers
 
     def _kill(self, what: str, service: Service) -> bool:
-        if what.endswith("takes a job"):
-            trap = service.process.folder / TRAP
-            if trap.exists():
+        if what == TRAPPED:
+            if self._trap.exists():
                 return False
-            trap.touch()
+            self._trap.touch()
         elif what.endswith("of a child"):
             children = service.children()
             if not children:

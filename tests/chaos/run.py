@@ -43,6 +43,8 @@ DRAIN_SECONDS = 120.0
 HURRIED = {
     "PHOTOCHROM_VISIBILITY_TIMEOUT": "15",
     "PHOTOCHROM_JOB_SECONDS": "6",
+    "PHOTOCHROM_DRAIN_SECONDS": "20",
+    "PHOTOCHROM_LOCK_SECONDS": "5",
     "PHOTOCHROM_CONTROL_INTERVAL": "0.3",
     "PHOTOCHROM_S3_TIMEOUT": "10",
     "PHOTOCHROM_PAGE_IMAGES": "500",
@@ -232,6 +234,9 @@ def _inflicted(plan: Plan, scene: Scene, proxy: Proxy) -> dict[str, int]:
     restarts = sum(service.starts - 1 for service in scene.services)
     return {
         **{what: scene.done[what] for what in inflict.KILLS},
+        "kill -9 of our processes, together": sum(scene.done[what] for what in inflict.KILLS),
+        **{what: scene.done[what] for what in inflict.TERMS},
+        "not ended in time after SIGTERM": sum(service.overdue for service in scene.services),
         "processes started again": restarts,
         **{
             what: scene.done[what]

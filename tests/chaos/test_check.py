@@ -210,5 +210,8 @@ def test_a_plan_has_all_that_was_asked_for() -> None:
 
     assert kinds.count(Kind.POISON) == 3
     assert all(kinds.count(kind) == 2 for kind in pictures.BROKEN)
-    assert len(blows) == 19
+    assert len(blows) == 22
     assert sum(blow.what in inflict.KILLS for blow in blows) == 9
+    assert sum(blow.what in inflict.TERMS for blow in blows) == 3
+    assert all("kill -9" in what for what in inflict.KILLS)
+    assert all("SIGTERM" in what for what in inflict.TERMS)
