@@ -25,9 +25,6 @@ from worker.settings import Settings
 KEPT_AFTER_END = 7 * 24 * 3600
 """Seconds for which the ledger of an ended submission stays in Redis."""
 
-LOCK_SECONDS = 15
-"""For which a lock outlives a holder that was killed; a living one renews it."""
-
 RETRIES = 8
 """Tries after a lost connection, with backoff and jitter: about 10 s in all, enough for Redis to be restarted."""
 
@@ -69,6 +66,7 @@ class Ledger:
     """A connection to the ledger. Safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
+        self._lock_seconds = settings.lock_seconds
         # redis-py's annotations know bytes and text at once
         self._redis: Any = redis.Redis.from_url(
             settings.redis_url.get_secret_value(),
@@ -327,15 +325,15 @@ class Ledger:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[bool]:
-        """Whether nobody else holds the lock; kept until the end, or LOCK_SECONDS after this process was killed."""
-        lock = self._redis.lock(keys.lock(name), timeout=LOCK_SECONDS, blocking=False, thread_local=False)
+        """Whether nobody else holds the lock; kept until the end, or some seconds after this process was killed."""
+        lock = self._redis.lock(keys.lock(name), timeout=self._lock_seconds, blocking=False, thread_local=False)
         with _translated():
             held = lock.acquire()
         if not held:
             yield False
             return
-        over = threading.Event()
-        threading.Thread(target=_renew, args=(lock, over), name=f"lock {name}", daemon=True).start()
+        over, every = threading.Event(), self._lock_seconds / 3
+        threading.Thread(target=_renew, args=(lock, over, every), name=f"lock {name}", daemon=True).start()
         try:
             yield True
         finally:
@@ -344,9 +342,9 @@ class Ledger:
                 lock.release()
 
 
-def _renew(lock: Any, over: threading.Event) -> None:
+def _renew(lock: Any, over: threading.Event, every: float) -> None:
     """Keep a lock for as long as its holder works."""
-    while not over.wait(LOCK_SECONDS / 3):
+    while not over.wait(every):
         with suppress(redis.exceptions.RedisError):
             lock.reacquire()
 

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     visibility_timeout: PositiveInt = Field(900, description="seconds after which an unfinished job is given out again")
     reconcile_interval: PositiveFloat = Field(10.0, description="seconds between two looks for what went missing")
     control_interval: PositiveFloat = Field(1.0, description="seconds between two looks of the control process")
+    lock_seconds: PositiveFloat = Field(
+        15.0, description="seconds for which the lock of a control process that was killed keeps others from its work"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("read_from", "write_to", mode="before")
