@@ -32,8 +32,9 @@ from worker.job import Task
 from worker.ledger import Ledger
 from worker.resources import Resources
 from worker.settings import Settings
-from worker.store import Store
+from worker.store import Location, Store
 
+SOURCE = Location("archive", "scans/")
 SIZES = (10_000, 100_000, 1_000_000)
 LISTED_AT_ONCE = 1000
 
@@ -49,7 +50,9 @@ class FakeClient:
     def get_paginator(self, _: str) -> FakeClient:
         return self
 
-    def paginate(self, *, StartAfter: str = "", **_: Any) -> Any:  # noqa: N803 (boto3's names)
+    def paginate(self, *, Prefix: str, StartAfter: str = "", **_: Any) -> Any:  # noqa: N803 (boto3's names)
+        if Prefix != SOURCE.prefix:
+            return  # of what was written, nobody has to list anything
         first = int(StartAfter[-12:-4]) + 1 if StartAfter else 0
         for start in range(first, self.images, LISTED_AT_ONCE):
             numbers = range(start, min(start + LISTED_AT_ONCE, self.images))
@@ -90,7 +93,7 @@ def _measure(images: int, settings: Settings) -> dict[str, float]:
     store.__dict__["_client"] = client
     connect(settings)
     held = Resources(settings, store, ledger)
-    task = Task(source="s3://archive/scans", destination="s3://coloured/scans", model="champion", epoch=1)
+    task = Task(source=str(SOURCE), destination="s3://coloured/scans", model="champion", epoch=1)
     submission = Submission(name="benchmark", task=task, created=datetime.now(UTC).isoformat())
     client.small[paths.submission(submission.name)] = submission.model_dump_json().encode()
     ledger.activate(submission.name)
