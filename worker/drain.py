@@ -6,6 +6,7 @@ when the time is nearly over is killed: its message goes back into the queue.
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import signal
@@ -30,17 +31,16 @@ def is_draining() -> bool:
 def end_within(seconds: float) -> None:
     """In the parent's main thread: whatever happens, this worker has ended when so many seconds have passed.
 
-    A timer of the kernel's, since a signal handler must not start a thread. Told twice, the first time counts.
+    Told twice, the first time counts. The parent itself is ended by faulthandler's watchdog, which needs no interpreter
+    and says where it hung; as the first process of a container it could not be killed by a signal of its own.
     """
-    if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL and not signal.getitimer(signal.ITIMER_REAL)[0]:
-        last = min(LAST_SECONDS, seconds / 2)
-        signal.signal(signal.SIGALRM, lambda *_: _kill_children(last))
-        signal.setitimer(signal.ITIMER_REAL, seconds - last)
+    if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
+        signal.signal(signal.SIGALRM, _kill_children)
+        signal.setitimer(signal.ITIMER_REAL, seconds - min(LAST_SECONDS, seconds / 2))
+        faulthandler.dump_traceback_later(seconds, exit=True)
 
 
-def _kill_children(last: float) -> None:
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # which ends this process
-    signal.setitimer(signal.ITIMER_REAL, last)
+def _kill_children(*_: object) -> None:
     os.write(2, b"photochrom: no time left to drain: what is still in hand goes back into the queue\n")
     for child in active_children():
         os.kill(child.pid, signal.SIGKILL)
