@@ -10,11 +10,15 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+from contextlib import suppress
 
 from billiard import active_children  # type: ignore[import-untyped]  # Celery's pool is made of these
 
 LAST_SECONDS = 5.0
 """Of the time to drain, for the parent to put back what killed children had in hand; at most half of it."""
+
+STDERR = 2
+"""The file itself: what stands in `sys.stderr` may be anything, and may be in the middle of a write."""
 
 _draining = multiprocessing.RawValue("b", 0)  # a bare byte: a signal handler must not wait for a lock
 
@@ -37,13 +41,14 @@ def end_within(seconds: float) -> None:
     if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
         signal.signal(signal.SIGALRM, _kill_children)
         signal.setitimer(signal.ITIMER_REAL, seconds - min(LAST_SECONDS, seconds / 2))
-        faulthandler.dump_traceback_later(seconds, exit=True)
+        faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
 
 
 def _kill_children(*_: object) -> None:
-    os.write(2, b"photochrom: no time left to drain: what is still in hand goes back into the queue\n")
+    os.write(STDERR, b"photochrom: no time left to drain: what is still in hand goes back into the queue\n")
     for child in active_children():
-        os.kill(child.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended just now
+            os.kill(child.pid, signal.SIGKILL)
 
 
 def outlive_the_group() -> None:

@@ -1,6 +1,5 @@
 """A worker that is told to stop has ended in time. Each in a process of its own: it has the signals and the timer."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +60,12 @@ def test_a_parent_that_does_not_end_is_ended_and_says_where_it_hung():
 
 
 def test_told_to_stop_twice_the_first_time_counts():
-    code = "drain.end_within(3600)\ndrain.end_within(0.01)\ntime.sleep(0.1)\nprint(signal.getitimer(signal.ITIMER_REAL)[0] > 60)"
+    code = """
+drain.end_within(3600)
+drain.end_within(0.01)
+time.sleep(0.1)
+print(signal.getitimer(signal.ITIMER_REAL)[0] > 60)
+"""
     assert python(code).stdout.strip() == "True"
 
 
