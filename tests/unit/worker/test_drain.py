@@ -1,6 +1,5 @@
 """A worker that is told to stop has ended in time. Each in a process of its own: it has the signals and the timer."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
