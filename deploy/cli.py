@@ -9,6 +9,7 @@ import typer
 import deploy.commands
 import producer.commands
 import training.commands
+import training.model_commands
 import worker.commands
 from worker.errors import PhotochromError
 
@@ -38,6 +39,7 @@ for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(producer.commands.quarantine, name="quarantine", rich_help_panel="Submissions")
+app.add_typer(training.model_commands.models, name="models", rich_help_panel="Models")
 
 
 def main() -> None:

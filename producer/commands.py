@@ -21,7 +21,9 @@ def submit(
     manifest: Annotated[
         str | None, typer.Option(help="s3:// URL of a list of keys (.txt, .csv, .jsonl, or an S3 Inventory) to take.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Model by name; default is the champion.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name or version; default is whatever is promoted when an image starts.")
+    ] = None,
     format: Annotated[str | None, typer.Option(help="jpeg, png or tiff; default is each source's own.")] = None,
     suffix: Annotated[list[str] | None, typer.Option(help="Only names that end so; may be repeated.")] = None,
     glob: Annotated[str | None, typer.Option(help="Only keys that match this pattern.")] = None,

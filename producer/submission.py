@@ -14,7 +14,7 @@ from worker.allowed import check_allowed
 from worker.errors import ImageFault, UsageError, WorkerFault
 from worker.job import Format, OnChange, Priority, Task
 from worker.ledger import Ledger
-from worker.models import registry
+from worker.models.registry import Registry
 from worker.settings import JpegProfile, Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
 from worker.version import VERSION
@@ -103,7 +103,8 @@ def make(request: Request, settings: Settings) -> str:
 
 def plan(request: Request, settings: Settings) -> Task:
     """Check a request as far as that is possible without listing anything. Raises UsageError."""
-    model = request.model or settings.model
+    store = Store(settings)
+    model = Registry(store, settings).resolve(request.model or settings.model)
     try:
         task = Task(
             source=request.source,
@@ -121,9 +122,7 @@ def plan(request: Request, settings: Settings) -> Task:
         raise UsageError(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
     except ImageFault as error:
         raise UsageError(str(error)) from error
-    if model not in registry.names():
-        raise UsageError(f"there is no model {model!r}: there are {', '.join(registry.names())}")
-    next(Store(settings).list(Location.parse(request.source).folder()), None)  # a missing bucket is told here and now
+    next(store.list(Location.parse(request.source).folder()), None)  # a missing bucket is told here and now
     return task
 
 

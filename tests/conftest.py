@@ -115,6 +115,7 @@ class StandInEngine:
     """The same chroma everywhere, from a gray copy of at most 8 x 8."""
 
     card = SimpleNamespace(name="stand-in", sha256="5" * 64)
+    promotion = 0
     blue, red = 0.1, -0.05
 
     def __init__(self):

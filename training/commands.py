@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.commands import DEFAULT_MODEL
+
 SHEET_ROWS = 36
 
 if TYPE_CHECKING:
@@ -71,7 +73,12 @@ def train(
 
 def evaluate(
     folder: Annotated[Path, typer.Argument(help="Photographs in colour; none that the model was trained on.")],
-    model: Annotated[str, typer.Option(help="Model by name, or the path of a .safetensors checkpoint.")] = "champion",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A starter (vgg16-yuv, autoencoder), a .safetensors file, or of the state bucket: champion, a version."
+        ),
+    ] = DEFAULT_MODEL,
     vividness: Annotated[float | None, typer.Option(min=0, max=1, help="Instead of the model's own.")] = None,
     sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet, as PNG.")] = None,
     json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,

@@ -33,15 +33,13 @@ from worker.store import Location, NotFoundError, Store, Stored
 MOST_KEY_BYTES = 1024
 """S3's own limit: a source's key can be within it, and its result's beyond."""
 
-PROMOTION = 0
-"""Sequence number of the promoted model; starter models have none."""
-
 
 class Source(NamedTuple):
-    """A fetched source, to be read from its beginning, and what a result made of it will say of itself."""
+    """A fetched source, to be read from its beginning, what a result will say of itself, and what is to make it."""
 
     file: BinaryIO
     provenance: Provenance
+    engine: Engine
 
 
 class Current(NamedTuple):
@@ -50,10 +48,10 @@ class Current(NamedTuple):
     notes: tuple[str, ...]
 
 
-def colorize(image: Image, job: Job, source: Source, engine: Engine, store: Store, settings: Settings) -> Written:
+def colorize(image: Image, job: Job, source: Source, store: Store, settings: Settings) -> Written:
     """Colour one fetched image of a job and write the result to its place. Raises any of the error tree."""
     with source.file:
-        written = colorize_file(source.file, engine, settings, _options(job.task, image.key, settings))
+        written = colorize_file(source.file, source.engine, settings, _options(job.task, image.key, settings))
     with written.body:
         put_result(store, job.task.output(image.key), written, source.provenance)
     return written
@@ -69,14 +67,14 @@ def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settin
     if len(place.prefix.encode()) > MOST_KEY_BYTES:
         raise ImageFault("name-too-long", f"the result's key would have more than {MOST_KEY_BYTES} bytes")
     options = asdict(_options(job.task, image.key, settings))
-    provenance = provenance_of(image, job, engine.card, PROMOTION, options)
+    provenance = provenance_of(image, job, engine.card, engine.promotion, options)
     there = result_there(store, place)
     if there and not wanted(provenance, there, place):
         return Current(tuple(there.metadata.get("notes", "").split()))
     with shortages_translated():
         file = scratch()
         stored = _download(image, job, file, store, settings)
-    return Source(file, provenance.of_source(stored.etag, stored.size))
+    return Source(file, provenance.of_source(stored.etag, stored.size), engine)
 
 
 def _download(image: Image, job: Job, file: BinaryIO, store: Store, settings: Settings) -> Stored:

@@ -7,6 +7,11 @@ from typing import Annotated
 
 import typer
 
+DEFAULT_MODEL = "vgg16-yuv"
+"""The first of the starters: what needs no S3 asks none."""
+
+MODEL_HELP = "A starter (vgg16-yuv, autoencoder), a .safetensors file, or champion or a version of the state bucket."
+
 
 def worker(
     concurrency: Annotated[int | None, typer.Option(help="Processes, one thread each; default one per core.")] = None,
@@ -35,7 +40,12 @@ def colorize(
         str | None,
         typer.Option(help="How a gray JPEG is coloured: archive (the default), compatible or reencode."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Model by name, or the path of a .safetensors checkpoint.")] = "champion",
+    model: Annotated[
+        str,
+        typer.Option(
+            help="A starter (vgg16-yuv, autoencoder), a .safetensors file, or of the state bucket: champion, a version."
+        ),
+    ] = DEFAULT_MODEL,
     json: Annotated[bool, typer.Option("--json", help="One JSON line per photograph.")] = False,
 ) -> None:
     """Colour photographs on this machine, without queue or S3: the same story as in a worker.

@@ -1,21 +1,27 @@
-"""The engine: a loaded model that predicts chroma, cached once in each process."""
+"""The engine: a loaded model that predicts chroma."""
 
 from __future__ import annotations
 
-import threading
-from functools import cache
+import copy
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 
-from worker.models import checkpoint, registry
+from worker.errors import CheckpointError
+from worker.models import checkpoint
 from worker.models.checkpoint import Card, Network
 from worker.processor import has_fast_bfloat16, keep_freed_memory
+
+CHECKED_SIDE = 224
 
 
 class Engine:
     """`predict(gray) -> chroma` on the CPU: bfloat16 weights where the processor multiplies them, else float32."""
+
+    promotion = 0
+    """Sequence number of the promotion that this model is served by; 0 for starters, and for versions that jobs pin."""
 
     def __init__(self, network: Network, card: Card) -> None:
         self.card = card
@@ -31,6 +37,19 @@ class Engine:
         """Load and verify a checkpoint. Raises CheckpointError."""
         return cls(*checkpoint.read(weights))
 
+    def promoted(self, sequence: int) -> Self:
+        """The same engine, served by another promotion."""
+        other = copy.copy(self)
+        other.promotion = sequence
+        return other
+
+    def check(self) -> None:
+        """Predict once. Raises CheckpointError for what is no chroma."""
+        gray = np.tile(np.linspace(0, 255, CHECKED_SIDE).astype(np.uint8), (CHECKED_SIDE, 1))
+        chroma = self.predict(np.resize(gray, self.input_size(*gray.shape)))
+        if chroma.shape[:1] != (2,) or not np.isfinite(chroma).all() or np.abs(chroma).max() > 0.5:
+            raise CheckpointError(f"{self.card.name} {self.card.sha256[:12]} does not predict chroma")
+
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """The size of the gray copy that the model wants of a photograph of height x width."""
         return self.network.input_size(height, width)
@@ -44,20 +63,6 @@ class Engine:
         luma = luma.contiguous(memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.low_precision):
             return self.network.chroma(luma, vividness)[0].float().numpy()
-
-
-_loading = threading.Lock()
-
-
-def engine_for(model: str) -> Engine:
-    """The engine of a model by its name, loaded once in this process. Raises CheckpointError."""
-    with _loading:
-        return _cached(registry.weights_of(model))
-
-
-@cache
-def _cached(weights: Path) -> Engine:
-    return Engine.load(weights)
 
 
 def prepare_process(threads: int) -> None:

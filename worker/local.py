@@ -17,10 +17,11 @@ from worker.colorize import colorize_file
 from worker.engine import Engine, prepare_process
 from worker.errors import ImageFault, UsageError, WorkerFault
 from worker.job import READ_ONLY, SUFFIXES, Format, output_name
-from worker.models import registry
+from worker.models.registry import CHAMPION, Registry, starter, starters
 from worker.photo.jpeg import jpegtran
 from worker.photo.options import Options
 from worker.settings import JpegProfile, settings
+from worker.store import Store
 
 
 class Wish(NamedTuple):
@@ -70,8 +71,17 @@ def colorize_files(files: list[Path], folder: Path, wish: Wish, model: str, *, a
 
 
 def load_engine(model: str) -> Engine:
-    """The engine of a model by name, or by the path of its checkpoint. Raises CheckpointError."""
-    return Engine.load(Path(model) if model.endswith(".safetensors") else registry.weights_of(model))
+    """The engine of a model: a starter's name, a checkpoint's path, or `champion` or a version of the state bucket.
+
+    Only the last two ask S3. Raises CheckpointError, UsageError, RetryableError.
+    """
+    if model.endswith(".safetensors"):
+        return Engine.load(Path(model))
+    if model in starters():
+        return Engine.load(starter(model))
+    registry = Registry(Store(settings()), settings())
+    found = registry.pointer().promotion.sha256 if model == CHAMPION else registry.resolve(model)
+    return Engine.load(registry.weights(found))
 
 
 def _options(wish: Wish) -> Options:

@@ -75,3 +75,24 @@ def quarantine(name: str, image: QuarantinedImage) -> str:
 def parse_quarantine(key: str) -> QuarantinedImage:
     ordinal, reason, _ = key.rpartition("/")[2].split(".")
     return QuarantinedImage(int(ordinal), reason)
+
+
+CHAMPION = "models/champion.json"
+VERSIONS = "models/versions/"
+HISTORY = "models/history/"
+
+
+def weights(sha256: str) -> str:
+    return f"{VERSIONS}{sha256}/weights.safetensors"
+
+
+def card(sha256: str) -> str:
+    return f"{VERSIONS}{sha256}/card.json"
+
+
+def evaluation(sha256: str) -> str:
+    return f"{VERSIONS}{sha256}/evaluation.json"
+
+
+def promotion(sequence: int) -> str:
+    return f"{HISTORY}{sequence:09d}.json"

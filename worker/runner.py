@@ -12,12 +12,13 @@ from functools import partial
 
 from worker.allowed import check_allowed
 from worker.colorize import Current, Source, colorize, fetch
-from worker.engine import Engine, engine_for
+from worker.engine import Engine
 from worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
 from worker.job import Image, Job
 from worker.ledger import Standing, Start
 from worker.outcomes import poison, record_quarantined
 from worker.resources import Resources
+from worker.serving import engine_for
 from worker.shortage import shortages_translated
 
 log = logging.getLogger("photochrom.worker")
@@ -32,13 +33,14 @@ class _Run:
     """A job that is being worked through, and with what."""
 
     job: Job
-    engine: Engine
+    engines: Callable[[str], Engine]
     held: Resources
     may_go_on: Callable[[], bool]
 
     def fetch(self, image: Image) -> Source | Current:
         check_allowed(self.job.task, self.held.settings)
-        return fetch(image, self.job, self.engine, self.held.store, self.held.settings)
+        engine = self.engines(self.job.task.model)  # for each image: a champion may change in the middle of a job
+        return fetch(image, self.job, engine, self.held.store, self.held.settings)
 
     def fetch_ahead(self, image: Image) -> Source | Current:
         if not self.may_go_on():
@@ -71,7 +73,8 @@ def run_job(
     left = Leftover()
     if not waiting:
         return left
-    run = _Run(job, engines(job.task.model), held, may_go_on)
+    engines(job.task.model)  # one that does not load is no image's fault: the job goes back as it is
+    run = _Run(job, engines, held, may_go_on)
     for place, (image, source) in enumerate(_fetched_ahead(waiting, run)):
         if isinstance(left.fault, WorkerFault) or not may_go_on():
             left.images += waiting[place:]
@@ -124,7 +127,7 @@ def _colorize_with_retries(image: Image, source: Future[Source | Current], run: 
 def _colorize(image: Image, fetched: Source | Current, run: _Run) -> tuple[str, ...]:
     if isinstance(fetched, Current):
         return fetched.notes
-    return colorize(image, run.job, fetched, run.engine, run.held.store, run.held.settings).notes
+    return colorize(image, run.job, fetched, run.held.store, run.held.settings).notes
 
 
 def _fetched_ahead(images: list[Image], run: _Run) -> Iterator[tuple[Image, Future[Source | Current]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
@@ -49,6 +50,8 @@ class Settings(BaseSettings):
     digital_source_type: str = Field(
         COMPOSITE, description="IPTC's word in the results' XMP for what they are, as a full URI"
     )
+    model_cache: Path = Field(Path("~/.cache/photochrom"), description="folder where fetched models are kept")
+    model_interval: PositiveFloat = Field(10.0, description="seconds between two looks for a newly promoted model")
     max_pixels: PositiveInt = Field(300_000_000, description="larger pictures are quarantined before decoding")
     max_pages: PositiveInt = Field(1000, description="files of more pages are quarantined before decoding")
     max_segments: PositiveInt = Field(100_000, description="most segments, chunks or tags of a file's structure")

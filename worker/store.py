@@ -274,6 +274,11 @@ class Store:
         checksum = {name: answer[name] for name in ("ChecksumCRC32",) if name in answer}  # not every server says it
         return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
 
+    def delete(self, bucket: str, key: str) -> None:
+        """Remove an object; fine when it is not there. Nothing but the clearing away of models asks for this."""
+        with _translated(f"s3://{bucket}/{key}"):
+            self._client.delete_object(Bucket=bucket, Key=key)
+
     def create_bucket(self, bucket: str) -> None:
         """Make a bucket; fine when it is there already."""
         try:

@@ -11,11 +11,12 @@ from celery.exceptions import Reject
 
 from worker import drain
 from worker.app import COLORIZE, app, mark_ready, send_job
-from worker.engine import engine_for, prepare_process
+from worker.engine import prepare_process
 from worker.errors import RetryableError, UsageError, WorkerFault
 from worker.job import Job
 from worker.resources import Resources, resources
 from worker.runner import Leftover, run_job
+from worker.serving import engine_for, serving
 from worker.settings import settings
 from worker.shortage import shortages_translated
 
@@ -36,7 +37,9 @@ def _start_child(**_: object) -> None:
     """Load the model in the child; the forking parent never calls torch."""
     drain.outlive_the_group()
     prepare_process(threads=1)
-    engine_for(resources().settings.model)
+    settings = resources().settings
+    engine_for(settings.model)
+    serving().follow(settings.model_interval)
     mark_ready()
 
 

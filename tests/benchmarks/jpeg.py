@@ -119,7 +119,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megapixels", type=float, default=12)
     parser.add_argument("--repetitions", type=int, default=15)
-    parser.add_argument("--model", default="champion")
+    parser.add_argument("--model", default="vgg16-yuv")
     parser.add_argument("--json", metavar="FILE", help="also write the figures there")
     wanted = parser.parse_args()
     prepare_process(threads=1)

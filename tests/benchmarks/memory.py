@@ -32,7 +32,7 @@ def story(source: Path, target: Path) -> None:
     from worker.settings import Settings
 
     prepare_process(threads=1)
-    engine = load_engine("champion")
+    engine = load_engine("vgg16-yuv")
     with source.open("rb") as file, target.open("wb") as written:
         shutil.copyfileobj(colorize_file(file, engine, Settings(), Options()).body, written)
 

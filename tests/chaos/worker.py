@@ -37,6 +37,7 @@ class Engine:
     """Predicts what `pictures.chroma` says, from the whole picture."""
 
     card = Card()
+    promotion = 0
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         return height, width
@@ -45,11 +46,19 @@ class Engine:
         return chroma(gray)
 
 
+class Serving:
+    """Serves one engine for ever."""
+
+    def follow(self, interval: float) -> None:
+        """There is nothing to follow."""
+
+
 def put_stand_ins(one: Engine | None = None) -> None:
     """To be called before anything of the worker is imported; `one` is the engine of all models."""
     one = one or Engine()
     _module("worker.models.checkpoint", Card=Card, Network=object)
-    _module("worker.engine", Engine=Engine, engine_for=lambda model: one, prepare_process=lambda threads: None)
+    _module("worker.engine", Engine=Engine, prepare_process=lambda threads: None)
+    _module("worker.serving", engine_for=lambda model: one, serving=lambda: Serving())
     _make_poison_deadly()
     if "worker" in sys.argv[1:2]:
         _make_taking_deadly()

@@ -1,5 +1,7 @@
 """A worker's resources, and jobs for it."""
 
+from types import SimpleNamespace
+
 import pytest
 
 import worker.runner
@@ -12,6 +14,7 @@ from worker.resources import Resources
 def held(settings, store, ledger, engine, monkeypatch):
     held = Resources(settings, store, ledger)
     monkeypatch.setattr(worker.tasks, "engine_for", lambda model: engine)
+    monkeypatch.setattr(worker.tasks, "serving", lambda: SimpleNamespace(follow=lambda interval: None))
     monkeypatch.setattr(worker.runner, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(worker.runner.run_job, "__defaults__", (lambda model: engine,))
     monkeypatch.setattr(worker.tasks, "resources", lambda: held)

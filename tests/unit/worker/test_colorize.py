@@ -206,7 +206,7 @@ def test_what_has_grown_too_large_since_is_told_as_well(store, settings, engine)
 def test_a_result_says_what_made_it_and_where_it_comes_from(store, settings, engine, photograph, aws):
     one, data = job(epoch=1234, format="png"), photograph(1)
     etag = store.put("archive", "in/1.png", data)
-    colorize(one.images[0], one, fetched(one, store, settings, engine), engine, store, settings)
+    colorize(one.images[0], one, fetched(one, store, settings, engine), store, settings)
     result = store.get("coloured", "out/1.png")
     assert result.metadata == {
         "photochrom": VERSION,
@@ -228,7 +228,7 @@ def test_a_result_says_what_made_it_and_where_it_comes_from(store, settings, eng
 def test_provenance_is_ascii_and_short_whatever_the_key(store, settings, engine, photograph):
     one = job("in/" + "ö" * 500 + ".png")
     source = store.put("archive", one.images[0].key, photograph(1))
-    colorize(one.images[0], one, fetched(one, store, settings, engine), engine, store, settings)
+    colorize(one.images[0], one, fetched(one, store, settings, engine), store, settings)
     metadata = store.head(*one.task.output(one.images[0].key)).metadata
     assert metadata["source-etag"] == source.strip('"')
     text = "".join([*metadata, *metadata.values()])

@@ -152,7 +152,7 @@ def test_the_same_source_is_coloured_again_in_another_submission(held, make_job,
 def test_a_job_names_its_model(held, make_job, engine):
     asked = []
     run_job(make_job(1, model="another"), held, engines=lambda model: asked.append(model) or engine)
-    assert asked == ["another"]
+    assert set(asked) == {"another"}
 
 
 # ---- delivered again

@@ -1,0 +1,56 @@
+"""What people who retrain the model rely on: workers take over what is promoted, and lose no image by it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from deploy.stack import Stack
+from producer.progress import progress
+from producer.submission import submit
+from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg
+from tests.acceptance.test_submission import wait_until
+from training.promotion import Promotions
+from worker.models.registry import sha256_of_starter
+from worker.store import Location, Store
+
+pytestmark = pytest.mark.integration
+
+IMAGES = 120
+
+
+def made_by(store: Store, destination: str) -> Counter[str]:
+    """How many results at a destination each version made, by their own account."""
+    place = Location.parse(destination).folder()
+    heads = [store.head(place.bucket, listed.key) for listed in store.list(place)]
+    return Counter(head.metadata["model-sha256"] for head in heads)
+
+
+def test_a_running_worker_follows_a_promotion_and_a_rollback_and_no_image_fails(tmp_path: Path) -> None:
+    environment = {
+        "PHOTOCHROM_CONTROL_INTERVAL": "0.2",
+        "PHOTOCHROM_MODEL_INTERVAL": "0.2",
+        "PHOTOCHROM_MODEL_CACHE": str(tmp_path / "models"),
+    }
+    old, new = sha256_of_starter("vgg16-yuv"), sha256_of_starter("autoencoder")
+    with Stack(read=["s3://archive/"], write=["s3://coloured/"], workers=0, environment=environment) as stack:
+        with stack.exported() as settings:
+            store, promotions = Store(settings), Promotions(Store(settings), settings)
+            for number in range(IMAGES):
+                store.put("archive", f"scans/{number:03d}.jpg", gray_jpeg(number))
+            worker = stack.start_worker("first")
+            first = submit(SOURCE, DESTINATION, settings=settings)
+            wait_until(stack, lambda: progress(first, settings).done >= 5)
+            promotions.promote(new, "a test")
+            wait_until(stack, lambda: progress(first, settings).ended)
+            assert progress(first, settings).done == IMAGES
+            assert set(made_by(store, DESTINATION)) == {old, new}
+
+            promotions.rollback("a test")
+            wait_until(stack, lambda: worker.log.read_text().count("serving ") >= 2)
+            second = submit(SOURCE, "s3://coloured/again", settings=settings)
+            wait_until(stack, lambda: progress(second, settings).ended)
+            assert made_by(store, "s3://coloured/again") == {old: IMAGES}
+            assert progress(second, settings).done == IMAGES

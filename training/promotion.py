@@ -1,0 +1,125 @@
+"""Versions and the pointer to the one that is served: published, promoted, rolled back, cleared away.
+
+Only who trains writes here. A version never changes: weights first, then its card and evaluation. A promotion is one
+conditional write of the pointer, so that of two at once one wins and the other learns it; what the pointer said before
+stands in the history by then, and the history only grows.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from worker import paths
+from worker.errors import UsageError
+from worker.models import checkpoint
+from worker.models.registry import Pointer, Promotion, Registry
+from worker.settings import Settings
+from worker.store import ConflictError, Location, NotFoundError, Store
+
+
+class Promotions:
+    """The registry of a state bucket, as those see it who train."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store, self._bucket = store, settings.state_bucket
+        self.registry = Registry(store, settings)
+
+    def publish(self, weights: Path, evaluation: dict[str, Any] | None = None) -> str:
+        """Put a checkpoint into the bucket as a version and give back its SHA-256; fine when it is there already.
+
+        Raises CheckpointError for one that was altered, does not fit its card, or has values that are not finite.
+        """
+        _, card = checkpoint.read(weights)
+        self._put_once(paths.weights(card.sha256), weights.read_bytes())
+        self._put_once(paths.card(card.sha256), card.model_dump_json(indent=2).encode())
+        if evaluation is not None:
+            self._store.put_record(paths.evaluation(card.sha256), evaluation)
+        return card.sha256
+
+    def promote(
+        self, sha256: str, why: str, figures: dict[str, float] | None = None, expected: Pointer | None = None
+    ) -> Promotion:
+        """Let the workers serve a version. `expected` is the pointer that the decision rests on, if not this moment's.
+
+        Raises UsageError where somebody else promoted since then, CheckpointError for a version that is not there,
+        was altered, or does not fit its card.
+        """
+        now = expected or self.registry.pointer()
+        for served in {sha256, now.promotion.sha256}:  # a starter, too, is to be had by every worker, and again later
+            self.publish(self.registry.weights(served))
+        name = checkpoint.read(self.registry.weights(sha256))[1].name
+        self._remember(now.promotion)
+        promotion = Promotion(
+            sequence=now.promotion.sequence + 1,
+            sha256=sha256,
+            name=name,
+            who=getpass.getuser(),
+            when=datetime.now(UTC).isoformat(timespec="seconds"),
+            why=why,
+            figures=figures or {},
+            previous=now.promotion.sha256,
+        )
+        try:
+            self._store.put_record(paths.CHAMPION, promotion, if_match=now.etag, if_absent=now.etag is None)
+        except (ConflictError, NotFoundError) as error:
+            raise UsageError("somebody else promoted a model in the meantime: look again") from error
+        self._remember(promotion)
+        return promotion
+
+    def rollback(self, why: str) -> Promotion:
+        """Promote what was served before the present champion. Raises UsageError where there is no such version."""
+        now = self.registry.pointer()
+        if not now.promotion.previous:
+            raise UsageError("nothing was promoted yet: there is no model to go back to")
+        return self.promote(now.promotion.previous, why, expected=now)
+
+    def evaluation(self, sha256: str) -> Any:
+        """What was measured of a version before it was published; None where nothing was."""
+        try:
+            return json.loads(self._store.get(self._bucket, paths.evaluation(sha256)).data)
+        except NotFoundError:
+            return None
+
+    def history(self) -> Iterator[Promotion]:
+        """All promotions, the first one first."""
+        now = self.registry.pointer().promotion
+        last = 0
+        for listed in self._store.list(Location(self._bucket, paths.HISTORY)):
+            promotion = Promotion.model_validate_json(self._store.get(self._bucket, listed.key).data)
+            last = promotion.sequence
+            yield promotion
+        if now.sequence > last:  # whoever promoted it was cut off before noting it
+            yield now
+
+    def collectable(self, keep: int) -> list[str]:
+        """Versions that nobody needs: not promoted, and not among the last `keep` that were promoted or published."""
+        promoted = [promotion.sha256 for promotion in self.history()]
+        needed = {self.registry.pointer().promotion.sha256, *list(dict.fromkeys(reversed(promoted)))[:keep]}
+        needed |= set(self._newest()[:keep])
+        return [sha256 for sha256 in self.registry.versions() if sha256 not in needed]
+
+    def delete(self, sha256: str) -> None:
+        """Remove a version: the card first, so that it is no version any more while its weights still lie there."""
+        for key in (paths.card(sha256), paths.evaluation(sha256), paths.weights(sha256)):
+            self._store.delete(self._bucket, key)
+
+    def _newest(self) -> list[str]:
+        """Versions by the time they were published, the last one first."""
+        found = self.registry.versions()
+        times = {sha256: self._store.head(self._bucket, paths.weights(sha256)).modified for sha256 in found}
+        return sorted(found, key=lambda sha256: str(times[sha256]), reverse=True)
+
+    def _remember(self, promotion: Promotion) -> None:
+        if promotion.sequence:
+            with suppress(ConflictError):  # it is there already
+                self._store.put_record(paths.promotion(promotion.sequence), promotion, if_absent=True)
+
+    def _put_once(self, key: str, data: bytes) -> None:
+        with suppress(ConflictError):
+            self._store.put(self._bucket, key, data, if_absent=True)

@@ -1,0 +1,105 @@
+"""The models that a process serves: the champion, followed as it changes, and versions that jobs pin.
+
+A new champion is fetched, verified, loaded and tried beside the old one, in a thread of its own; then it is taken, in
+one assignment, for the next image. Whatever fails on the way, the old one goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import cache
+
+from worker.engine import Engine
+from worker.errors import CheckpointError, PhotochromError
+from worker.models.registry import CHAMPION, Pointer, Registry
+from worker.resources import resources
+
+log = logging.getLogger("photochrom.worker")
+
+
+class Serving:
+    """The engines of one process. Safe to use from several threads."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._loading = threading.Lock()
+        self._champion: Engine | None = None
+        self._pinned: dict[str, Engine] = {}
+        self._refused: Pointer | None = None
+
+    def engine(self, model: str) -> Engine:
+        """The engine of `champion`, of a starter or of a version. Raises CheckpointError, RetryableError."""
+        if model != CHAMPION:
+            return self._pinned_engine(model)
+        if self._champion is None:
+            with self._loading:
+                self._champion = self._champion or self._load(self._registry.pointer())
+        return self._champion
+
+    def look(self) -> None:
+        """Take another champion, if there is one. Raises nothing of ours: it says why the old one goes on."""
+        try:
+            pointer = self._registry.pointer()
+            now = self._champion
+            if now is not None and pointer != self._refused and pointer.promotion.sequence != now.promotion:
+                self._take(pointer)
+        except PhotochromError as error:
+            log.warning("cannot look for another model: %s", error, extra={"action": "model_unknown"})
+
+    def _take(self, pointer: Pointer) -> None:
+        try:
+            with self._loading:
+                self._champion = self._load(pointer)
+            log.info("serving %s", _words(pointer), extra={"action": "model_changed"})
+        except CheckpointError as error:
+            self._refused = pointer
+            said = "%s is not served, the one before it is: %s"
+            log.error(said, _words(pointer), error, extra={"action": "model_refused"})
+
+    def follow(self, interval: float) -> threading.Thread:
+        """Look every so many seconds, also while nothing is to be coloured, for as long as this process lives."""
+        thread = threading.Thread(target=self._follow, args=(interval,), name="model", daemon=True)
+        thread.start()
+        return thread
+
+    def _follow(self, interval: float) -> None:
+        pause = threading.Event()
+        while not pause.wait(interval):
+            self.look()
+
+    def _load(self, pointer: Pointer) -> Engine:
+        now = self._champion
+        if now and now.card.sha256 == pointer.promotion.sha256:
+            return now.promoted(pointer.promotion.sequence)
+        engine = Engine.load(self._registry.weights(pointer.promotion.sha256))
+        if engine.card.sha256 != pointer.promotion.sha256:
+            raise CheckpointError(f"its card says {engine.card.sha256[:12]}")
+        engine.check()
+        return engine.promoted(pointer.promotion.sequence)
+
+    def _pinned_engine(self, model: str) -> Engine:
+        """One at a time beside the champion: memory stays at its level, whatever jobs ask for."""
+        with self._loading:
+            if model not in self._pinned:
+                engine = Engine.load(self._registry.weights(model))
+                engine.check()
+                self._pinned = {model: engine}
+            return self._pinned[model]
+
+
+def _words(pointer: Pointer) -> str:
+    promotion = pointer.promotion
+    return f"{promotion.name} {promotion.sha256[:12]}, promotion {promotion.sequence}"
+
+
+@cache
+def serving() -> Serving:
+    """That of this process."""
+    held = resources()
+    return Serving(Registry(held.store, held.settings))
+
+
+def engine_for(model: str) -> Engine:
+    """The engine that this process serves under a name. Raises CheckpointError, RetryableError."""
+    return serving().engine(model)
