@@ -35,22 +35,22 @@ def test_a_running_worker_follows_a_promotion_and_a_rollback_and_no_image_fails(
         "PHOTOCHROM_MODEL_CACHE": str(tmp_path / "models"),
     }
     old, new = sha256_of_starter("vgg16-yuv"), sha256_of_starter("autoencoder")
-    with Stack(read=["s3://archive/"], write=["s3://coloured/"], workers=0, environment=environment) as stack:
-        with stack.exported() as settings:
-            store, promotions = Store(settings), Promotions(Store(settings), settings)
-            for number in range(IMAGES):
-                store.put("archive", f"scans/{number:03d}.jpg", gray_jpeg(number))
-            worker = stack.start_worker("first")
-            first = submit(SOURCE, DESTINATION, settings=settings)
-            wait_until(stack, lambda: progress(first, settings).done >= 5)
-            promotions.promote(new, "a test")
-            wait_until(stack, lambda: progress(first, settings).ended)
-            assert progress(first, settings).done == IMAGES
-            assert set(made_by(store, DESTINATION)) == {old, new}
+    stack = Stack(read=["s3://archive/"], write=["s3://coloured/"], workers=0, environment=environment)
+    with stack, stack.exported() as settings:
+        store, promotions = Store(settings), Promotions(Store(settings), settings)
+        for number in range(IMAGES):
+            store.put("archive", f"scans/{number:03d}.jpg", gray_jpeg(number))
+        worker = stack.start_worker("first")
+        first = submit(SOURCE, DESTINATION, settings=settings)
+        wait_until(stack, lambda: progress(first, settings).done >= 5)
+        promotions.promote(new, "a test")
+        wait_until(stack, lambda: progress(first, settings).ended)
+        assert progress(first, settings).done == IMAGES
+        assert set(made_by(store, DESTINATION)) == {old, new}
 
-            promotions.rollback("a test")
-            wait_until(stack, lambda: worker.log.read_text().count("serving ") >= 2)
-            second = submit(SOURCE, "s3://coloured/again", settings=settings)
-            wait_until(stack, lambda: progress(second, settings).ended)
-            assert made_by(store, "s3://coloured/again") == {old: IMAGES}
-            assert progress(second, settings).done == IMAGES
+        promotions.rollback("a test")
+        wait_until(stack, lambda: worker.log.read_text().count("serving ") >= 2)
+        second = submit(SOURCE, "s3://coloured/again", settings=settings)
+        wait_until(stack, lambda: progress(second, settings).ended)
+        assert made_by(store, "s3://coloured/again") == {old: IMAGES}
+        assert progress(second, settings).done == IMAGES
