@@ -23,11 +23,14 @@ DEADLINE = 30.0  # seconds
 
 STACK_THAT_WAITS = """
 import signal
+import time
 from deploy.stack import Stack
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where they run under nohup
 with Stack(workers=0, control=False) as stack:
     print(stack.folder, stack.redis.process.pid, stack.s3.process.pid, flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.1)  # and not pause(), before which a signal may just have come
 """
 
 
