@@ -13,7 +13,20 @@ from PIL import Image, ImageCms
 from worker.errors import ImageFault
 from worker.photo import exif, icc
 from worker.photo.jpeg.metadata import ICC, XMP
-from worker.photo.jpeg.segments import APP0, APP1, APP2, COM, EOI, Frame, MessyError, frame_of, header, parse
+from worker.photo.jpeg.segments import (
+    APP0,
+    APP1,
+    APP2,
+    COM,
+    EOI,
+    MOST_SCANS,
+    SOS,
+    Frame,
+    MessyError,
+    frame_of,
+    header,
+    parse,
+)
 from worker.photo.limits import Limits
 from worker.photo.raster import Metadata, Raster
 from worker.photo.samples import luma_of, replicated
@@ -49,6 +62,7 @@ def read_jpeg(data: bytes, limits: Limits) -> Raster:
     ImageFault: "damaged", "unsupported", "profile", "too-many-pixels", "too-many-segments".
     """
     frame, payloads = _structure(data, limits)
+    check_scans(data, limits)
     if frame is not None and (frame.precision != 8 or frame.marker == _LOSSLESS):
         luma = _decoded("JPEG", lambda: _high_precision(data, frame, limits))
     else:
@@ -82,6 +96,16 @@ def read_webp(data: bytes, limits: Limits) -> Raster:
         dpi=parts.dpi,
     )
     return Raster(luma_of(samples), alpha, parts.orientation, metadata)
+
+
+def check_scans(data: bytes, limits: Limits) -> None:
+    """Raises ImageFault ("too-many-segments") for a JPEG of more than MOST_SCANS scans."""
+    if data.count(bytes((0xFF, SOS))) <= MOST_SCANS:  # other segments, and what follows EOI, may hold some by chance
+        return
+    try:
+        parse(data, limits)
+    except MessyError as error:
+        raise ImageFault("too-many-segments", f"the JPEG may have more than {MOST_SCANS} scans: {error}") from error
 
 
 def _decoded(kind: str, decode: Callable[[], Result]) -> Result:

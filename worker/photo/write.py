@@ -13,6 +13,7 @@ from worker.errors import ImageFault
 from worker.job import Format
 from worker.photo import tiff, xmp
 from worker.photo.jpeg import jpegtran, metadata
+from worker.photo.jpeg.segments import MOST_PAYLOAD
 from worker.photo.jpeg.source import GrayJpeg
 from worker.photo.jpeg.splice import splice
 from worker.photo.jpeg_write import write_jpeg
@@ -100,8 +101,11 @@ class _Stated:
 
     def __call__(self, page: Page) -> Raster:
         assert isinstance(page, Raster)
-        merged = xmp.merge(page.metadata.xmp, self._statement)
-        assert merged is not None  # only a limit on its size can make it so
+        most = MOST_PAYLOAD - len(metadata.XMP) if self._format == "jpeg" else None
+        merged = xmp.merge(page.metadata.xmp, self._statement, most)
+        if merged is None:
+            self._note(metadata.XMP_TOO_LARGE)
+            merged = xmp.Merged(page.metadata.xmp, replaced=False)
         if merged.replaced:
             self._note(metadata.XMP_UNREADABLE)
         if self._format == "tiff" and page.metadata.comments:

@@ -15,8 +15,8 @@ from PIL import Image, ImageCms
 from tests.unit.photo.generate.profile import gray_profile
 from worker.errors import ImageFault
 from worker.photo import icc
-from worker.photo.decode import read_jpeg, read_webp
-from worker.photo.jpeg.segments import segment
+from worker.photo.decode import MOST_SCANS, read_jpeg, read_webp
+from worker.photo.jpeg.segments import SOS, parse, segment
 from worker.photo.limits import Limits
 from worker.photo.samples import luma_of, replicated
 
@@ -263,6 +263,28 @@ def test_too_many_pixels_are_told_by_the_header_alone():
 
 def test_too_many_segments_are_refused():
     assert reason(with_segments(*[(0xFE, b"x")] * LIMITS.segments)) == "too-many-segments"
+
+
+def with_scans(more):
+    """A progressive JPEG whose last scan comes again and again; each time it is decoded, to no effect."""
+    data = encoded(coloured().convert("L"), progressive=True)
+    segments = parse(data, LIMITS)
+    scans = [one for one in segments if one.marker == SOS]
+    last = data[segments[segments.index(scans[-1]) - 1].start : scans[-1].end]
+    return data[: scans[-1].end] + last * (more - len(scans)) + data[scans[-1].end :]
+
+
+def test_too_many_scans_are_refused_since_each_costs_a_walk_through_the_picture():
+    assert read_jpeg(with_scans(MOST_SCANS), Limits()).luma.shape == (40, 50)
+    assert reason(with_scans(MOST_SCANS + 1), limits=Limits()) == "too-many-segments"
+    messy = with_scans(MOST_SCANS + 1)
+    assert reason(messy[:12] + b"\0\0" + messy[12:], limits=Limits()) == "too-many-segments"
+
+
+def test_what_looks_like_a_scan_elsewhere_is_none():
+    looks = b"\xff\xda" * (MOST_SCANS + 1)
+    data = with_segments((0xFE, looks)) + looks
+    np.testing.assert_array_equal(read_jpeg(data, LIMITS).luma, read_jpeg(with_segments(), LIMITS).luma)
 
 
 @pytest.mark.parametrize("marker", [0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF])

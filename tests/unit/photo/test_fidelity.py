@@ -214,6 +214,14 @@ def test_xmp_that_cannot_be_read_is_told_and_kept_in_the_archive_profile():
     assert [finding.what for finding in wrong(made, data)] in ([], ["metadata: XMP properties"])
 
 
+@pytest.mark.parametrize("profile", ["archive", "reencode"])
+def test_xmp_that_fills_its_segment_stays_as_it_is_and_that_is_told(profile):
+    packet = XMP.replace(b"</rdf:RDF>", b"<!--" + b"x" * (65_400 - len(XMP)) + b"--></rdf:RDF>")
+    written, made = coloured(gray_jpeg(Kind(xmp=packet)), jpeg=profile)
+    assert "xmp-too-large" in written.notes
+    assert packet in made
+
+
 def test_metadata_of_every_sort_is_in_the_coloured_jpeg_as_it_was():
     _, made = coloured(gray_jpeg(with_everything()))
     assert EXIF in made

@@ -20,6 +20,9 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, DAC}
 
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))  # no length follows: TEM, RST0..7, SOI
 
+MOST_SCANS = 100
+"""Encoders write about ten. Each costs a walk through all blocks, however few bytes it has: 60 ms at 96 megapixels."""
+
 MOST_PAYLOAD = 65_533
 """Bytes that fit into a segment beside its marker and length."""
 
@@ -92,6 +95,9 @@ def parse(data: bytes, limits: Limits) -> list[Segment]:
         at = segments[-1].end
     if not segments or segments[0].marker != SOI:
         raise MessyError("it does not begin with SOI")
+    scans = sum(one.marker == SOS for one in segments)
+    if scans > MOST_SCANS:
+        raise ImageFault("too-many-segments", f"the JPEG has {scans:,} scans, which is more than {MOST_SCANS}")
     return segments
 
 

@@ -103,3 +103,11 @@ def test_a_segment_holds_no_more_than_its_length_can_say():
     assert len(segment(DRI, bytes(65_533))) == 65_537
     with pytest.raises(ValueError, match="fit"):
         segment(DRI, bytes(65_534))
+
+
+def test_a_jpeg_of_more_scans_than_anybody_writes_is_refused(rng):
+    data = jpeg(rng, progressive=True)
+    scan = next(one for one in parse(data, LIMITS) if one.marker == SOS)
+    with pytest.raises(ImageFault) as told:
+        parse(data[:-2] + 100 * data[scan.start : scan.end] + data[-2:], LIMITS)
+    assert told.value.reason == "too-many-segments"
