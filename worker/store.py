@@ -312,7 +312,7 @@ def _no_more_tries(response: Any = None, caught_exception: Exception | None = No
     """Asked by botocore before it tries a call again: a worker that drains has no time for that."""
     status = response[0].status_code if response else 0
     if drain.is_draining() and (caught_exception or status >= 500 or status == 429):
-        raise RetryableError(f"S3 failed while this worker stops: {caught_exception or status}")
+        raise RetryableError(f"S3 failed, and there is no time left to try again: {caught_exception or status}")
 
 
 def _stored(answer: dict[str, Any], data: bytes) -> Stored:
