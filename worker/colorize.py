@@ -90,13 +90,14 @@ def _download(image: Image, job: Job, file: BinaryIO, store: Store, settings: Se
         raise ImageFault("denied", f"{image.key} may not be read, though others beside it may") from error
     if source.size > settings.max_bytes:
         raise ImageFault("too-large", f"{source.size:,} bytes are more than the limit of {settings.max_bytes:,}")
-    if image.etag and job.task.on_change == "quarantine":
+    if job.task.on_change == "quarantine":
         _check_unchanged(image, source)
     return source
 
 
 def _check_unchanged(image: Image, source: Stored) -> None:
-    if source.etag != image.etag or (image.size and source.size != image.size):
+    """Raises ImageFault ("changed") for another ETag or size than was listed, as far as either was."""
+    if (image.etag and source.etag != image.etag) or (image.size and source.size != image.size):
         listed = f"{image.etag} of {image.size:,} bytes"
         raise ImageFault("changed", f"{image.key} is {source.etag} of {source.size:,} bytes; listed was {listed}")
 

@@ -20,7 +20,7 @@ from worker.store import NotFoundError
 from worker.version import VERSION
 
 
-def job(key="in/1.png", size=10, etag="", **task):
+def job(key="in/1.png", size=0, etag="", **task):
     return Job.parse(
         {
             "submission": "s",
@@ -191,6 +191,8 @@ def test_what_is_not_what_was_listed_is_quarantined_unless_it_is_to_be_taken(sto
     etag = store.put("archive", "in/1.png", b"bytes")
     assert fault(fetched, job(etag='"other"', size=5), store, settings, engine) == "changed"
     assert fault(fetched, job(etag=etag, size=4), store, settings, engine) == "changed"
+    assert fault(fetched, job(size=4), store, settings, engine) == "changed"
+    assert fetched(job(etag=etag, size=0), store, settings, engine)
     assert fetched(job(etag=etag, size=5), store, settings, engine)
     assert fetched(job(etag='"other"', size=5, on_change="take"), store, settings, engine)
 
