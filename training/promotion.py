@@ -53,7 +53,7 @@ class Promotions:
         now = expected or self.registry.pointer()
         for served in {sha256, now.promotion.sha256}:  # a starter, too, is to be had by every worker, and again later
             self.publish(self.registry.weights(served))
-        name = checkpoint.read(self.registry.weights(sha256))[1].name
+        name = checkpoint.read_card(self.registry.weights(sha256)).name
         self._remember(now.promotion)
         promotion = Promotion(
             sequence=now.promotion.sequence + 1,

@@ -71,9 +71,8 @@ def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settin
     there = result_there(store, place)
     if there and not wanted(provenance, there, place):
         return Current(tuple(there.metadata.get("notes", "").split()))
-    with shortages_translated():
-        file = scratch()
-        stored = _download(image, job, file, store, settings)
+    file = scratch()
+    stored = _download(image, job, file, store, settings)
     return Source(file, provenance.of_source(stored.etag, stored.size), engine)
 
 

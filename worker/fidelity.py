@@ -31,13 +31,8 @@ def restore_file(coloured: Path, to: Path) -> None:
 
 
 def verify_file(coloured: Path, original: Path, *, as_json: bool) -> bool:
-    """Print how a result compares with its original; whether all is there."""
-    try:
-        findings = verify(coloured, original)
-    except ImageFault as fault:
-        raise UsageError(str(fault)) from fault
-    except OSError as error:
-        raise UsageError(f"{error.filename}: {error.strerror}") from error
+    """Print how a result compares with its original; whether all is there. Raises UsageError."""
+    findings = verify(coloured, original)
     table = Table("", "", "")
     for finding in findings:
         table.add_row(finding.what, finding.verdict, finding.detail)
