@@ -37,7 +37,7 @@ def no_settings(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr("worker.ledger.RETRIES", 0)  # a Redis that is away is waited for 10 s otherwise
+    monkeypatch.setattr("worker.connection.RETRIES", 0)  # a Redis that is away is waited for 10 s otherwise
     settings_of_process.cache_clear()
     yield
     settings_of_process.cache_clear()

@@ -7,26 +7,18 @@ script, so that whatever is delivered twice, in whatever order, an image ends on
 from __future__ import annotations
 
 import secrets
-import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from enum import Enum
 from itertools import chain
-from typing import Any, NamedTuple
-
-import redis
-from redis.backoff import ExponentialWithJitterBackoff
-from redis.retry import Retry
+from typing import NamedTuple
 
 from worker import keys, scripts
-from worker.errors import RetryableError
+from worker.connection import connection, locked, redis_translated
 from worker.settings import Settings
 
 KEPT_AFTER_END = 7 * 24 * 3600
 """Seconds for which the ledger of an ended submission stays in Redis."""
-
-RETRIES = 8
-"""Tries after a lost connection, with backoff and jitter: about 10 s in all, enough for Redis to be restarted."""
 
 
 class Standing(Enum):
@@ -67,13 +59,7 @@ class Ledger:
 
     def __init__(self, settings: Settings) -> None:
         self._lock_seconds = settings.lock_seconds
-        # redis-py's annotations know bytes and text at once
-        self._redis: Any = redis.Redis.from_url(
-            settings.redis_url.get_secret_value(),
-            decode_responses=True,
-            health_check_interval=30,
-            retry=Retry(ExponentialWithJitterBackoff(base=0.1, cap=3.0), RETRIES),
-        )
+        self._redis = connection(settings)
         self._end_script = self._redis.register_script(scripts.PASS_AWAY + scripts.END)
         self._start_script = self._redis.register_script(scripts.PASS_AWAY + scripts.START)
         self._note_sent_script = self._redis.register_script(scripts.PASS_AWAY + scripts.NOTE_SENT)
@@ -86,7 +72,7 @@ class Ledger:
         """Note that an image is about to be decoded: a start that never gets an outcome counts towards poison."""
         parts = [*(keys.of(submission, part) for part in ("done", "quarantined", "starts", "cancelled")), keys.ACTIVE]
         token = secrets.token_hex(6)
-        with _translated():
+        with redis_translated():
             number = int(self._start_script(keys=parts, args=[ordinal, token, submission, KEPT_AFTER_END]))
         if number <= 0:
             return Start(Standing.CANCELLED if number else Standing.ENDED)
@@ -94,7 +80,7 @@ class Ledger:
 
     def give_back(self, submission: str, ordinal: int, start: Start) -> None:
         """Take back a start: the image was not at fault."""
-        with _translated():
+        with redis_translated():
             self._give_back_script(keys=[keys.of(submission, "starts")], args=[ordinal, start.token])
 
     def record_done(self, submission: str, ordinal: int, notes: Iterable[str] = ()) -> bool:
@@ -109,13 +95,13 @@ class Ledger:
         named = ("done", "quarantined", "reasons", "faults", "starts", "sent", "notes")
         parts = [keys.of(submission, part) for part in named]
         arguments: list[str | int] = [ordinal, reason, notes, submission, KEPT_AFTER_END]
-        with _translated():
+        with redis_translated():
             return bool(self._end_script(keys=[*parts, keys.ACTIVE], args=arguments))
 
     def starts(self, submission: str, ordinals: Iterable[int]) -> dict[int, int]:
         """How often each image was started without an outcome; 0 where never."""
         wanted = list(ordinals)
-        with _translated():
+        with redis_translated():
             found = self._redis.hmget(keys.of(submission, "starts"), wanted) if wanted else []
         return {ordinal: len((tokens or "").split()) for ordinal, tokens in zip(wanted, found, strict=True)}
 
@@ -124,7 +110,7 @@ class Ledger:
     def ended(self, submission: str, ordinals: Iterable[int]) -> set[int]:
         """Those of the ordinals that have an outcome already."""
         wanted = list(ordinals)
-        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+        with redis_translated(), self._redis.pipeline(transaction=False) as pipe:
             for ordinal in wanted:
                 pipe.getbit(keys.of(submission, "done"), ordinal)
                 pipe.getbit(keys.of(submission, "quarantined"), ordinal)
@@ -134,14 +120,14 @@ class Ledger:
     def quarantined(self, submission: str, ordinals: Iterable[int]) -> set[int]:
         """Those of the ordinals that are quarantined."""
         wanted = list(ordinals)
-        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+        with redis_translated(), self._redis.pipeline(transaction=False) as pipe:
             for ordinal in wanted:
                 pipe.getbit(keys.of(submission, "quarantined"), ordinal)
             return {ordinal for ordinal, bit in zip(wanted, pipe.execute(), strict=True) if bit}
 
     def counts(self, submission: str) -> Counts:
         """Counted from the bitmaps, so that nothing can drift."""
-        with _translated(), self._redis.pipeline() as pipe:
+        with redis_translated(), self._redis.pipeline() as pipe:
             pipe.bitcount(keys.of(submission, "done"))
             pipe.bitcount(keys.of(submission, "quarantined"))
             pipe.hgetall(keys.of(submission, "reasons"))
@@ -150,7 +136,7 @@ class Ledger:
 
     def ended_in(self, submission: str, pages: Iterable[PageInFlight]) -> list[int]:
         """For each page, how many of its images have an outcome."""
-        with _translated(), self._redis.pipeline(transaction=False) as pipe:
+        with redis_translated(), self._redis.pipeline(transaction=False) as pipe:
             for page in pages:
                 last = page.first + page.images - 1
                 pipe.bitcount(keys.of(submission, "done"), page.first, last, "BIT")
@@ -162,7 +148,7 @@ class Ledger:
 
     def activate(self, submission: str) -> None:
         """Put a submission before the control process."""
-        with _translated(), self._redis.pipeline() as pipe:
+        with redis_translated(), self._redis.pipeline() as pipe:
             pipe.sadd(keys.ACTIVE, submission)
             for key in keys.all_of(submission):
                 pipe.persist(key)
@@ -170,12 +156,12 @@ class Ledger:
 
     def active(self) -> list[str]:
         """Submissions that are not ended, oldest first (their names begin with their time)."""
-        with _translated():
+        with redis_translated():
             return sorted(self._redis.smembers(keys.ACTIVE))
 
     def retire(self, submission: str) -> None:
         """Take an ended submission from the control process; what Redis knows of it will pass away."""
-        with _translated(), self._redis.pipeline() as pipe:
+        with redis_translated(), self._redis.pipeline() as pipe:
             pipe.srem(keys.ACTIVE, submission)
             for key in keys.all_of(submission):
                 pipe.expire(key, KEPT_AFTER_END)
@@ -183,39 +169,39 @@ class Ledger:
 
     def revive(self, submission: str) -> None:
         """The opposite of `retire`, and of `cancel`."""
-        with _translated(), self._redis.pipeline() as pipe:
+        with redis_translated(), self._redis.pipeline() as pipe:
             pipe.delete(keys.of(submission, "cancelled"))
             pipe.execute()
         self.activate(submission)
 
     def cancel(self, submission: str) -> None:
         """From now on no worker starts another image of it."""
-        with _translated():
+        with redis_translated():
             self._redis.set(keys.of(submission, "cancelled"), 1, keepttl=True)
 
     def is_cancelled(self, submission: str) -> bool:
-        with _translated():
+        with redis_translated():
             return bool(self._redis.exists(keys.of(submission, "cancelled")))
 
     def cursor(self, submission: str) -> dict[str, str]:
         """How far the listing of a submission has come: what `move_cursor` last wrote, or nothing."""
-        with _translated():
+        with redis_translated():
             return self._redis.hgetall(keys.of(submission, "cursor"))
 
     def move_cursor(self, submission: str, **values: str | int) -> None:
-        with _translated():
+        with redis_translated():
             self._redis.hset(keys.of(submission, "cursor"), mapping=values)
 
     # Pages in flight, and when images were sent
 
     def add_page(self, submission: str, page: PageInFlight) -> None:
-        with _translated():
+        with redis_translated():
             value = f"{page.first} {page.images} {page.sent!r}"
             self._redis.hset(keys.of(submission, "pages"), page.number, value)
 
     def pages(self, submission: str) -> list[PageInFlight]:
         """In order."""
-        with _translated():
+        with redis_translated():
             found = self._redis.hgetall(keys.of(submission, "pages"))
         pages = []
         for number, value in found.items():
@@ -225,7 +211,7 @@ class Ledger:
 
     def remove_page(self, submission: str, number: int, faults: Iterable[int] = (), notes: Iterable[int] = ()) -> None:
         """Forget a page, and the reasons and notes of those of its images that have any: S3 knows them."""
-        with _translated(), self._redis.pipeline() as pipe:
+        with redis_translated(), self._redis.pipeline() as pipe:
             pipe.hdel(keys.of(submission, "pages"), number)
             for part, ordinals in (("faults", list(faults)), ("notes", list(notes))):
                 if ordinals:
@@ -241,14 +227,14 @@ class Ledger:
         return self._by_ordinal(submission, "notes")
 
     def _by_ordinal(self, submission: str, part: str) -> dict[int, str]:
-        with _translated():
+        with redis_translated():
             found = self._redis.hgetall(keys.of(submission, part))
         return {int(ordinal): words for ordinal, words in found.items()}
 
     def note_sent(self, submission: str, ordinals: Iterable[int]) -> float:
         """Note that images are sent again in jobs of their own, now; gives back Redis's time."""
         now = self.now()
-        with _translated():
+        with redis_translated():
             self._note_sent_script(
                 keys=[keys.of(submission, "sent"), keys.ACTIVE],
                 args=[repr(now), *ordinals, submission, KEPT_AFTER_END],
@@ -257,14 +243,14 @@ class Ledger:
 
     def sent(self, submission: str) -> dict[int, float]:
         """When images were last sent again, as far as they have not ended."""
-        with _translated():
+        with redis_translated():
             found = self._redis.hgetall(keys.of(submission, "sent"))
         return {int(ordinal): float(time) for ordinal, time in found.items()}
 
     def swap_suspects(self, submission: str, ordinals: Iterable[int]) -> set[int]:
         """Remember who looks lost now; gives back who did at the last look."""
         key, now = keys.of(submission, "suspects"), list(ordinals)
-        with _translated(), self._redis.pipeline() as pipe:
+        with redis_translated(), self._redis.pipeline() as pipe:
             pipe.smembers(key)
             pipe.delete(key)
             if now:
@@ -276,27 +262,27 @@ class Ledger:
 
     def taken(self) -> list[str]:
         """The messages that workers have taken and not acknowledged, as Celery keeps them."""
-        with _translated():
+        with redis_translated():
             return self._redis.hvals(keys.UNACKED.format(role="colorize"))
 
     def oldest_queued(self, priority: int, most: int) -> list[str]:
         """The messages that are next in the queue of that priority."""
-        with _translated():
+        with redis_translated():
             return self._redis.lrange(keys.queue(priority), -most, -1)
 
     def now(self) -> float:
         """Redis's clock, in seconds: the one clock that all processes share."""
-        with _translated():
+        with redis_translated():
             seconds, microseconds = self._redis.time()
         return float(seconds + microseconds / 1e6)
 
     def epoch(self) -> str | None:
         """Which Redis this is, or None when it has been lost."""
-        with _translated():
+        with redis_translated():
             return self._redis.get(keys.EPOCH)
 
     def set_epoch(self, epoch: str) -> None:
-        with _translated():
+        with redis_translated():
             self._redis.set(keys.EPOCH, epoch)
 
     def merge(
@@ -314,7 +300,7 @@ class Ledger:
         """
         parts = [keys.of(submission, part) for part in ("done", "quarantined", "reasons", "faults")]
         said = [keys.of(submission, part) + ":said" for part in ("done", "quarantined", "faults")]
-        with _translated(), self._redis.pipeline() as pipe:
+        with redis_translated(), self._redis.pipeline() as pipe:
             pipe.set(said[0], done)
             pipe.set(said[1], quarantined)
             pipe.delete(said[2])
@@ -323,38 +309,6 @@ class Ledger:
             self._merge_script(keys=[*parts, *said], args=list(chain(*reasons.items())), client=pipe)
             pipe.execute()
 
-    @contextmanager
-    def lock(self, name: str) -> Iterator[bool]:
+    def lock(self, name: str) -> AbstractContextManager[bool]:
         """Whether nobody else holds the lock; kept until the end, or some seconds after this process was killed."""
-        lock = self._redis.lock(keys.lock(name), timeout=self._lock_seconds, blocking=False, thread_local=False)
-        with _translated():
-            held = lock.acquire()
-        if not held:
-            yield False
-            return
-        over, every = threading.Event(), self._lock_seconds / 3
-        threading.Thread(target=_renew, args=(lock, over, every), name=f"lock {name}", daemon=True).start()
-        try:
-            yield True
-        finally:
-            over.set()
-            with _translated(), suppress(redis.exceptions.LockError):  # it ran out: it is somebody else's now
-                lock.release()
-
-
-def _renew(lock: Any, over: threading.Event, every: float) -> None:
-    """Keep a lock for as long as its holder works."""
-    while not over.wait(every):
-        with suppress(redis.exceptions.RedisError):
-            lock.reacquire()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Turn Redis's errors into ours; the URL, which may hold a password, stays out of the message."""
-    try:
-        yield
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:  # BusyLoading is one of them
-        raise RetryableError(f"Redis cannot be reached ({type(error).__name__})") from error
-    except redis.exceptions.RedisError as error:  # out of memory, a replica, a disk that is full
-        raise RetryableError(f"Redis refuses ({type(error).__name__})") from error
+        return locked(self._redis, name, self._lock_seconds)
