@@ -37,6 +37,9 @@ def submit(
     on_change: Annotated[
         str, typer.Option(help="When a source is not what was listed: quarantine it, or take it as it is.")
     ] = "quarantine",
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Only what another version of the model coloured before; the rest is left.")
+    ] = False,
     name: Annotated[str | None, typer.Option(help="A name of your own: asking twice is then asking once.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count images and bytes, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and show progress until it has ended.")] = False,
@@ -65,6 +68,7 @@ def submit(
             "jpeg": jpeg,
             "on_change": on_change,
             "priority": PRIORITIES[priority],
+            "stale": stale,
             "name": name,
         }
     )

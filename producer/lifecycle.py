@@ -11,7 +11,7 @@ from producer.progress import quarantined
 from producer.rebuild import rebuild
 from producer.reconcile import reconcile
 from producer.recorded import cancelled_since
-from producer.submission import MOST_NAME_LETTERS, ended, load, make, new_name, parse_request
+from producer.submission import MOMENT, MOST_NAME_LETTERS, ended, load, make, new_name, parse_request
 from worker import paths
 from worker.app import connect
 from worker.errors import UsageError
@@ -61,7 +61,7 @@ def redrive(name: str, reasons: Sequence[str] | None, held: Resources) -> str:
     again = redrive_name(name)
     request = parse_request(
         {
-            **submission.task.model_dump(exclude={"epoch"}),
+            **submission.task.model_dump(exclude=set(MOMENT)),
             "manifest": f"s3://{held.settings.state_bucket}/{paths.manifest(again)}",
             "filters": {"suffixes": submission.filters.suffixes},
             "name": again,

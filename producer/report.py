@@ -15,7 +15,7 @@ from worker.resources import Resources
 from worker.store import PART_BYTES
 
 FIELDS = ("ordinal", "key", "outcome", "reason", "notes", "etag", "size")
-"""`notes` are words separated by spaces; docs/fidelity.md has them."""
+"""`notes` are words separated by spaces; docs/fidelity.md has them, and the README those of stale submissions."""
 
 
 def write_report(name: str, held: Resources) -> list[str]:

@@ -14,7 +14,7 @@ from worker.allowed import check_allowed
 from worker.errors import ImageFault, UsageError, WorkerFault
 from worker.job import Format, OnChange, Priority, Task
 from worker.ledger import Ledger
-from worker.models.registry import Registry
+from worker.models.registry import CHAMPION, Registry
 from worker.settings import JpegProfile, Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
 from worker.version import VERSION
@@ -22,6 +22,9 @@ from worker.version import VERSION
 MOST_NAME_LETTERS = 100
 NAME_PATTERN = rf"^[A-Za-z0-9][A-Za-z0-9_-]{{0,{MOST_NAME_LETTERS - 1}}}$"
 RESERVED_NAMES = ("inbox",)
+
+MOMENT = {"epoch": 0, "promotion": 0}
+"""What of a task comes from the moment at which it was asked for; the rest was asked for."""
 
 
 class Request(BaseModel):
@@ -40,6 +43,7 @@ class Request(BaseModel):
     jpeg: JpegProfile | None = None
     on_change: OnChange = "quarantine"
     priority: Priority = 6
+    stale: bool = Field(False, description="colour only what another version of the model coloured before")
     name: str | None = Field(None, pattern=NAME_PATTERN, description="asking twice under one name is asking once")
 
     @field_validator("name")
@@ -104,7 +108,9 @@ def make(request: Request, settings: Settings) -> str:
 def plan(request: Request, settings: Settings) -> Task:
     """Check a request as far as that is possible without listing anything. Raises UsageError."""
     store = Store(settings)
-    model = Registry(store, settings).resolve(request.model or settings.model)
+    registry = Registry(store, settings)
+    model = registry.resolve(request.model or settings.model)
+    follows = request.stale and model == CHAMPION
     try:
         task = Task(
             source=request.source,
@@ -115,6 +121,8 @@ def plan(request: Request, settings: Settings) -> Task:
             on_change=request.on_change,
             priority=request.priority,
             epoch=time.time_ns() // 1_000_000,
+            stale=request.stale,
+            promotion=registry.pointer().promotion.sequence if follows else 0,
         )
         if settings.read_from or settings.write_to:  # who only submits may not know what workers allow
             check_allowed(task, settings)
@@ -153,7 +161,7 @@ def exists(store: Store, bucket: str, key: str) -> bool:
 
 def _check_same(there: Submission, asked: Submission) -> None:
     """A name may be asked for again, if the same is asked for."""
-    same_task = there.task.model_copy(update={"epoch": 0}) == asked.task.model_copy(update={"epoch": 0})
+    same_task = there.task.model_copy(update=MOMENT) == asked.task.model_copy(update=MOMENT)
     if not same_task or (there.manifest, there.filters) != (asked.manifest, asked.filters):
         raise UsageError(f"submission {asked.name!r} is there already and asks for something else")
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from worker.engine import Engine
-from worker.errors import AccessDeniedFault, ImageFault
+from worker.errors import AccessDeniedFault, ImageFault, RetryableError
 from worker.job import Image, Job, Task
 from worker.photo import luma, orientation
 from worker.photo.jpeg import chroma as jpeg_chroma
@@ -24,7 +24,7 @@ from worker.photo.read import Page, Photograph, read
 from worker.photo.write import Written, write
 from worker.photo.xmp import Statement
 from worker.provenance import Provenance, provenance_of
-from worker.result import put_result, result_there, wanted
+from worker.result import notes_if_left, put_result, result_there
 from worker.scratch import scratch
 from worker.settings import Settings
 from worker.shortage import shortages_translated
@@ -43,37 +43,47 @@ class Source(NamedTuple):
 
 
 class Current(NamedTuple):
-    """The result is there already, with these notes, and nothing is to be done."""
+    """Nothing is to be done. `notes` are those on the result that is there, and on why stale work left it so."""
 
     notes: tuple[str, ...]
 
 
 def colorize(image: Image, job: Job, source: Source, store: Store, settings: Settings) -> Written:
-    """Colour one fetched image of a job and write the result to its place. Raises any of the error tree."""
+    """Colour one fetched image of a job and write the result to its place. Raises any of the error tree.
+
+    The notes that come back are those on what lies there in the end.
+    """
     with source.file:
         written = colorize_file(source.file, source.engine, settings, _options(job.task, image.key, settings))
     with written.body:
-        put_result(store, job.task.output(image.key), written, source.provenance)
-    return written
+        notes = put_result(store, job.task.output(image.key), written, source.provenance, job.task.stale)
+    return written._replace(notes=notes)
 
 
 def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settings) -> Source | Current:
-    """The source's bytes, unless its result is there already.
+    """The source's bytes, unless its result is there already, or stale work is to leave it as it is.
 
     Raises ImageFault with the reason "vanished", "denied", "changed", "too-large", "name-too-long", "outside-source" or
-    "destination-taken".
+    "destination-taken", and RetryableError while this worker still serves what stale work is to replace.
     """
+    _check_followed(job.task, engine)
     place = job.task.output(image.key)
     if len(place.prefix.encode()) > MOST_KEY_BYTES:
         raise ImageFault("name-too-long", f"the result's key would have more than {MOST_KEY_BYTES} bytes")
     options = asdict(_options(job.task, image.key, settings))
     provenance = provenance_of(image, job, engine.card, engine.promotion, options)
-    there = result_there(store, place)
-    if there and not wanted(provenance, there, place):
-        return Current(tuple(there.metadata.get("notes", "").split()))
+    left = notes_if_left(provenance, result_there(store, place), place, job.task.stale)
+    if left is not None:
+        return Current(left)
     file = scratch()
     stored = _download(image, job, file, store, settings)
     return Source(file, provenance.of_source(stored.etag, stored.size), engine)
+
+
+def _check_followed(task: Task, engine: Engine) -> None:
+    """A worker that serves the champion before the last would take its own results for the new one's."""
+    if engine.promotion < task.promotion:
+        raise RetryableError(f"this worker serves promotion {engine.promotion}, not yet {task.promotion}")
 
 
 def _download(image: Image, job: Job, file: BinaryIO, store: Store, settings: Settings) -> Stored:

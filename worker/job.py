@@ -58,6 +58,8 @@ class Task(BaseModel):
     epoch: int = Field(
         0, ge=0, description="milliseconds since 1970 when it was asked for: later work replaces earlier"
     )
+    stale: bool = Field(False, description="colour only what another version of the model coloured before")
+    promotion: int = Field(0, ge=0, description="of stale work: the promotion that a worker has to have taken over")
 
     @model_validator(mode="after")
     def _never_touch_the_archive(self) -> Task:

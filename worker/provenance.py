@@ -65,6 +65,14 @@ class Provenance:
             return Standing.CURRENT
         return Standing.NEWER if there.get("order", "") > self.order else Standing.OLDER
 
+    def has_same_model(self, there: dict[str, str]) -> bool:
+        """Whether an object with the metadata `there` was made by this version of the model."""
+        return there.get("model-sha256") == self.model_sha256
+
+    def has_same_submission(self, there: dict[str, str]) -> bool:
+        """Whether an object with the metadata `there` was made when this was asked for."""
+        return there.get("order", "").partition(".")[0] == self.order.partition(".")[0]
+
 
 def provenance_of(image: Image, job: Job, card: Card, promotion: int, options: dict[str, Any]) -> Provenance:
     """The provenance of the result for an image as it was listed; `options` are what else decides its bytes."""

@@ -9,17 +9,24 @@ from worker.store import ConflictError, Location, NotFoundError, Store, Stored
 
 CONFLICTS_BORNE = 5
 
+LEFT_UNCOLOURED, LEFT_CURRENT, LEFT_NEWER = "left-uncoloured", "left-current", "left-newer"
+"""Notes of stale work on what it left: there was no result, one of this version already, or one of later work."""
 
-def put_result(store: Store, place: Location, written: Written, provenance: Provenance) -> None:
+
+def put_result(
+    store: Store, place: Location, written: Written, provenance: Provenance, stale: bool = False
+) -> tuple[str, ...]:
     """Write a result under the condition that what was seen at its place is still what is there.
 
-    Newer work and the same work are left as they are. Raises ImageFault ("destination-taken") for what did not come
-    from the same source, and RetryableError when others write there all the time.
+    What `notes_if_left` names is left as it is. Gives back the notes on what lies there in the end. Raises ImageFault
+    ("destination-taken") for what did not come from the same source, and RetryableError when others write there all
+    the time.
     """
     for _ in range(CONFLICTS_BORNE):
         there = result_there(store, place)
-        if not wanted(provenance, there, place):
-            return
+        left = notes_if_left(provenance, there, place, stale)
+        if left is not None:
+            return left
         try:
             store.put(
                 place.bucket,
@@ -30,7 +37,7 @@ def put_result(store: Store, place: Location, written: Written, provenance: Prov
                 if_match=there.etag if there else None,
                 if_absent=there is None,
             )
-            return
+            return written.notes
         except (ConflictError, NotFoundError):  # written, or taken away, since we looked
             continue
     raise RetryableError(f"{place} is being written by others all the time")
@@ -44,11 +51,24 @@ def result_there(store: Store, place: Location) -> Stored | None:
         return None
 
 
-def wanted(provenance: Provenance, there: Stored | None, place: Location) -> bool:
-    """Whether a result is still to be written. Raises ImageFault ("destination-taken")."""
+def notes_if_left(
+    provenance: Provenance, there: Stored | None, place: Location, stale: bool = False
+) -> tuple[str, ...] | None:
+    """The notes on what is left as it is at a result's place; None where the result is still to be written.
+
+    The same work and later work are left. Stale work leaves, too, what was never coloured and what this version of the
+    model made; the first note then says which it was, unless it is this submission's own result, delivered again.
+    Raises ImageFault ("destination-taken").
+    """
     if there is None:
-        return True
+        return (LEFT_UNCOLOURED,) if stale else None
     standing = provenance.standing(there.metadata)
     if standing is Standing.FOREIGN:
         raise ImageFault("destination-taken", f"{place} is there already, and not from this source")
-    return standing is Standing.OLDER
+    current = provenance.has_same_model(there.metadata)
+    if standing is Standing.OLDER and not (stale and current):
+        return None
+    notes = tuple(there.metadata.get("notes", "").split())
+    if not stale or provenance.has_same_submission(there.metadata):
+        return notes
+    return (LEFT_CURRENT if current else LEFT_NEWER, *notes)

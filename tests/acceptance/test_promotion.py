@@ -9,11 +9,14 @@ import pytest
 
 from deploy.stack import Stack
 from producer.progress import progress
+from producer.report import FIELDS, rows
 from producer.submission import submit
 from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg
 from tests.acceptance.test_submission import wait_until
 from training.promotion import Promotions
+from worker.ledger import Ledger
 from worker.models.registry import sha256_of_starter
+from worker.resources import Resources
 from worker.store import Location, Store
 
 pytestmark = pytest.mark.integration
@@ -26,6 +29,11 @@ def made_by(store: Store, destination: str) -> Counter[str]:
     place = Location.parse(destination).folder()
     heads = [store.head(place.bucket, listed.key) for listed in store.list(place)]
     return Counter(head.metadata["model-sha256"] for head in heads)
+
+
+def notes(submission: str, held: Resources) -> Counter[str]:
+    """How many images of a submission have which notes, by its report's rows."""
+    return Counter(str(row[FIELDS.index("notes")]) for row in rows(submission, held))
 
 
 def test_a_running_worker_follows_a_promotion_and_a_rollback_and_no_image_fails(tmp_path: Path) -> None:
@@ -46,11 +54,13 @@ def test_a_running_worker_follows_a_promotion_and_a_rollback_and_no_image_fails(
         promotions.promote(new, "a test")
         wait_until(stack, lambda: progress(first, settings).ended)
         assert progress(first, settings).done == IMAGES
-        assert set(made_by(store, DESTINATION)) == {old, new}
+        made = made_by(store, DESTINATION)
+        assert set(made) == {old, new}
 
         promotions.rollback("a test")
-        wait_until(stack, lambda: worker.log.read_text().count("serving ") >= 2)
-        second = submit(SOURCE, "s3://coloured/again", settings=settings)
-        wait_until(stack, lambda: progress(second, settings).ended)
-        assert made_by(store, "s3://coloured/again") == {old: IMAGES}
-        assert progress(second, settings).done == IMAGES
+        stale = submit(SOURCE, DESTINATION, stale=True, settings=settings)  # the worker may not know of it yet
+        wait_until(stack, lambda: progress(stale, settings).ended)
+        assert worker.log.read_text().count("serving ") >= 2
+        assert made_by(store, DESTINATION) == {old: IMAGES}
+        assert progress(stale, settings).done == IMAGES
+        assert notes(stale, Resources(settings, store, Ledger(settings))) == {"": made[new], "left-current": made[old]}

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import deploy.cli
 import worker.local
-from producer.submission import submit
+from producer.submission import load, submit
 from worker.errors import ImageFault
 from worker.job import Image as ListedImage
 from worker.outcomes import record_quarantined
@@ -57,6 +57,12 @@ def test_submit_prints_the_name_that_status_takes(exported, aws, ledger):
     assert (told.exit_code, told.stdout.partition(":")[0]) == (0, "listing")
     again = photochrom("submit", "s3://archive/in", "--to", "s3://coloured/out", "--name", "own", "--json")
     assert json.loads(again.stdout) == {"submission": "own"}
+
+
+def test_submit_asks_for_stale_work_alone_where_it_is_told_to(exported, aws, store):
+    asked = ("submit", "s3://archive/in", "--to", "s3://coloured/out")
+    names = [photochrom(*asked, *options).stdout.strip() for options in ((), ("--stale",))]
+    assert [load(name, store, exported).task.stale for name in names] == [False, True]
 
 
 @pytest.fixture

@@ -238,6 +238,13 @@ def test_a_submission_can_be_asked_for_by_message(held):
     assert held.ledger.active() == ["by-message"]
 
 
+def test_stale_work_can_be_asked_for_by_message_and_reaches_the_jobs(held, sent, fill):
+    fill(1)
+    submit_task("s3://archive/in", "s3://coloured/out", stale=True)
+    advance_all()
+    assert [job.task.stale for job in sent] == [True]
+
+
 def test_a_refused_message_is_logged_and_does_not_come_back(held, caplog):
     with caplog.at_level("ERROR", "photochrom.control"):
         submit_task("s3://archive/in", "s3://archive/in")

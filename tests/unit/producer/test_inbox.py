@@ -97,6 +97,12 @@ def test_a_fault_that_may_pass_leaves_the_file_for_the_next_tick(held, store, pu
     assert answer(store, "accepted")
 
 
+def test_stale_work_can_be_asked_for(held, store, put):
+    put({**GOOD, "stale": True})
+    take_inbox(held)
+    assert load(held.ledger.active()[0], store, held.settings).task.stale
+
+
 def test_other_files_are_left_alone(held, put, aws):
     put(GOOD, "notes.txt")
     take_inbox(held)

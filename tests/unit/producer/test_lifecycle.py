@@ -12,6 +12,7 @@ from producer.submission import load
 from worker import keys, paths
 from worker.errors import RetryableError, UsageError
 from worker.ledger import Ledger
+from worker.models.registry import Promotion
 from worker.store import Location
 
 
@@ -138,6 +139,15 @@ def test_quarantined_images_are_tried_again_as_a_submission_of_their_own(held, h
     assert again.task.epoch >= half.task.epoch
     after = records(held, half.name)
     assert after == before
+
+
+def test_quarantined_images_of_stale_work_are_tried_again_as_stale_work(held, sent, fill, submitted, quarantine):
+    fill(1)
+    advance(submitted(name="weekly", stale=True), held)
+    quarantine("weekly", 0)
+    held.store.put_record(paths.CHAMPION, Promotion(sequence=2, sha256="6" * 64, name="better"))
+    again = load(redrive("weekly", None, held), held.store, held.settings)
+    assert (again.task.stale, again.task.promotion) == (True, 2)
 
 
 @pytest.mark.parametrize("name", ["x", "x" * 77, "x" * 78, "x" * 100, "x" * 98 + "-"], ids=len)

@@ -52,6 +52,16 @@ def test_what_is_to_be_known_of_a_result_stands_in_the_report_before_and_after_i
     assert noted(submission.name, held) == {1: "reencoded c2pa-invalid"}
 
 
+def test_the_report_tells_what_stale_work_did_again_from_what_it_left(held, sent, fill, submitted):
+    fill(3)
+    advance(submission := submitted(stale=True), held)
+    held.ledger.record_done(submission.name, 0)
+    held.ledger.record_done(submission.name, 1, ["left-current", "reencoded"])
+    held.ledger.record_done(submission.name, 2, ["left-uncoloured"])
+    advance(submission, held)
+    assert noted(submission.name, held) == {1: "left-current reencoded", 2: "left-uncoloured"}
+
+
 def test_the_report_of_an_ended_submission_needs_no_redis(held, sent, fill, submitted, quarantine):
     fill(2)
     advance(submission := submitted(), held)

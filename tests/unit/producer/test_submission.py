@@ -10,6 +10,7 @@ from producer.submission import load, parse_request, plan, submit
 from worker import paths
 from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
 from worker.ledger import Ledger
+from worker.models.registry import Promotion
 from worker.settings import Settings
 
 
@@ -35,6 +36,8 @@ def test_a_submission_is_one_record_and_lies_before_the_control_process(settings
         "jpeg": None,
         "on_change": "quarantine",
         "priority": 6,
+        "stale": False,
+        "promotion": 0,
     }
 
 
@@ -63,6 +66,7 @@ OTHERS = [
     {"filters": {"glob": "*1*"}},
     {"on_change": "take"},
     {"priority": 3},
+    {"stale": True},
 ]
 
 
@@ -130,6 +134,41 @@ def test_a_plan_writes_nothing(settings, ledger, aws):
     task = plan(parse_request({"source": "s3://archive/in", "destination": "s3://coloured/out"}), settings)
     assert task.source == "s3://archive/in"
     assert (keys(aws), ledger.active()) == ([], [])
+
+
+@pytest.fixture
+def promote(store):
+    """Lets workers serve a version from now on, so many promotions after the first."""
+
+    def promote(sequence):
+        store.put_record(paths.CHAMPION, Promotion(sequence=sequence, sha256="6" * 64, name="better"))
+
+    return promote
+
+
+def test_stale_work_names_the_promotion_that_workers_have_to_serve(settings, store, promote):
+    assert load(ask(settings, stale=True), store, settings).task.promotion == 0
+    promote(3)
+    task = load(ask(settings, stale=True), store, settings).task
+    assert (task.model, task.stale, task.promotion) == ("champion", True, 3)
+    pinned = load(ask(settings, stale=True, model="autoencoder"), store, settings).task
+    assert (pinned.model, pinned.stale, pinned.promotion) == ("autoencoder", True, 0)
+    assert load(ask(settings), store, settings).task.promotion == 0
+
+
+def test_asking_twice_for_stale_work_is_asking_once_whatever_is_promoted_between(settings, store, promote):
+    ask(settings, name="weekly", stale=True)
+    promote(1)
+    ask(settings, name="weekly", stale=True)
+    assert load("weekly", store, settings).task.promotion == 0
+
+
+def test_a_record_of_a_version_that_knew_no_stale_work_is_still_understood(settings, store, submitted):
+    record = json.loads(submitted(name="s").model_dump_json())
+    for field in ("stale", "promotion"):
+        del record["task"][field]
+    store.put("photochrom-state", paths.submission("old"), json.dumps(record).encode())
+    assert load("old", store, settings).task == load("s", store, settings).task
 
 
 def test_there_is_no_submission_of_an_unknown_name(settings, store):

@@ -44,6 +44,14 @@ def test_a_job_goes_through_json_unchanged():
     assert job.message() == message(3)
 
 
+def test_a_job_of_a_version_that_knew_no_stale_work_is_still_a_job():
+    old = message(3)
+    for field in ("stale", "promotion"):
+        del old["task"][field]
+    assert Job.parse(old) == Job.parse(message(3))
+    assert (Job.parse(old).task.stale, Job.parse(old).task.promotion) == (False, 0)
+
+
 def test_a_job_with_some_of_its_images_is_the_same_job_otherwise():
     job = Job.parse(message(3))
     fewer = job.only([job.images[2]], sent=2.5, attempt=3)

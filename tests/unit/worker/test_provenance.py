@@ -44,6 +44,24 @@ def test_what_lies_there_is_the_same_work_or_before_it_or_after_it_or_foreign(ch
 
 def test_an_object_that_says_nothing_of_itself_is_foreign():
     assert MINE.standing({}) is Standing.FOREIGN
+    assert not MINE.has_same_model({})
+    assert not MINE.has_same_submission({})
+
+
+@pytest.mark.parametrize(
+    ("change", "same_model", "same_submission"),
+    [
+        ({}, True, True),
+        ({"options": '{"format":"png"}', "source_etag": "2"}, True, True),
+        ({"model": "another name", "model_sha256": "6" * 64}, False, True),
+        ({"order": "000000000000002.000000007"}, True, True),
+        ({"order": "000000000000001.000000000"}, True, False),
+        ({"order": "000000000000021.000000000"}, True, False),
+    ],
+)
+def test_model_and_submission_of_a_result_are_told_by_its_metadata(change, same_model, same_submission):
+    there = dataclasses.replace(MINE, **change).metadata()
+    assert (MINE.has_same_model(there), MINE.has_same_submission(there)) == (same_model, same_submission)
 
 
 def test_a_result_that_says_nothing_of_its_order_is_older():

@@ -24,16 +24,17 @@ def fault(call, *arguments, **options):
     return told.value.reason
 
 
-def put(store, data=b"new", provenance=OURS):
-    put_result(store, PLACE, Written(io.BytesIO(data), "png", "exact"), provenance)
+def put(store, data=b"new", provenance=OURS, stale=False, notes=()):
+    return put_result(store, PLACE, Written(io.BytesIO(data), "png", "exact", notes), provenance, stale)
 
 
 def there(store):
     return store.get(*PLACE).data
 
 
-def test_an_earlier_result_of_the_same_source_is_replaced(store):
-    put(store, b"old", EARLIER)
+@pytest.mark.parametrize("change", [{}, {"model_sha256": OURS.model_sha256, "options": '{"format":"tiff"}'}])
+def test_an_earlier_result_of_the_same_source_is_replaced(store, change):
+    put(store, b"old", dataclasses.replace(EARLIER, **change))
     put(store, b"new")
     assert there(store) == b"new"
 
@@ -108,3 +109,81 @@ def test_a_place_that_is_written_all_the_time_is_tried_again_later(store, monkey
     with pytest.raises(RetryableError):
         put(store)
     assert 1 < len(tries) < 20
+
+
+def test_the_notes_are_those_on_what_lies_there_in_the_end(store):
+    assert put(store, b"old", EARLIER, notes=("reencoded",)) == ("reencoded",)
+    assert put(store, notes=("c2pa-invalid", "alpha-dropped")) == ("c2pa-invalid", "alpha-dropped")
+    assert put(store, b"older", EARLIER) == ("c2pa-invalid", "alpha-dropped")
+
+
+# ---- stale work
+
+
+def stale(store, notes=()):
+    return put(store, stale=True, notes=notes)
+
+
+def test_stale_work_replaces_what_another_version_made(store):
+    put(store, b"old", EARLIER)
+    assert stale(store, notes=("reencoded",)) == ("reencoded",)
+    assert there(store) == b"new"
+
+
+def test_stale_work_makes_nothing_where_nothing_was(store):
+    assert stale(store) == ("left-uncoloured",)
+    with pytest.raises(NotFoundError):
+        there(store)
+
+
+OURS_BEFORE = dataclasses.replace(EARLIER, model_sha256=OURS.model_sha256)
+
+
+@pytest.mark.parametrize(
+    ("work", "note"),
+    [
+        (OURS_BEFORE, "left-current"),
+        (dataclasses.replace(OURS_BEFORE, options='{"format":"png"}', source_etag="0"), "left-current"),
+        (dataclasses.replace(LATER, model_sha256=OURS.model_sha256), "left-current"),
+        (LATER, "left-newer"),
+    ],
+)
+def test_stale_work_leaves_what_its_own_version_or_later_work_made_and_says_so(store, work, note):
+    put(store, b"old", work, notes=("reencoded",))
+    assert stale(store) == (note, "reencoded")
+    assert there(store) == b"old"
+
+
+@pytest.mark.parametrize("metadata", [THEIRS, {}])
+def test_stale_work_never_replaces_what_did_not_come_from_the_same_source(store, metadata):
+    store.put(*PLACE, b"precious", metadata=metadata)
+    assert fault(stale, store) == "destination-taken"
+    assert there(store) == b"precious"
+
+
+def test_what_stale_work_wrote_itself_does_not_count_as_left_when_it_is_delivered_again(store):
+    put(store, b"old", EARLIER)
+    stale(store, ("reencoded",))
+    assert stale(store) == ("reencoded",)
+    same_by_another_worker = dataclasses.replace(OURS, options='{"jpeg_quality":1}')
+    assert put(store, b"again", same_by_another_worker, stale=True) == ("reencoded",)
+    assert there(store) == b"new"
+
+
+def test_a_result_that_was_taken_away_since_we_looked_is_not_made_by_stale_work(store, monkeypatch, aws):
+    put(store, b"old", EARLIER)
+    after_the_look(store, monkeypatch, lambda: aws.delete_object(Bucket=PLACE.bucket, Key=PLACE.prefix))
+    assert stale(store) == ("left-uncoloured",)
+    with pytest.raises(NotFoundError):
+        there(store)
+
+
+@pytest.mark.parametrize(
+    ("work", "note", "left"),
+    [(OURS_BEFORE, ("left-current",), b"faster"), (LATER, ("left-newer",), b"faster"), (EARLIER, (), b"new")],
+)
+def test_whoever_was_faster_than_stale_work_is_replaced_only_by_another_version(store, monkeypatch, work, note, left):
+    put(store, b"old", EARLIER)
+    after_the_look(store, monkeypatch, lambda: store.put(*PLACE, b"faster", metadata=work.metadata()))
+    assert stale(store) == note
+    assert there(store) == left

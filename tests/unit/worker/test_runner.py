@@ -286,6 +286,112 @@ def test_a_source_whose_etag_is_not_known_is_taken_as_it_is(held, make_job):
     assert held.store.head("coloured", "out/0.png") == first
 
 
+# ---- stale work
+
+
+BETTER = SimpleNamespace(name="better", sha256="6" * 64)
+
+
+def stale(job, epoch=9, **task):
+    """Another submission of the same images, for what another version of the model made."""
+    task = job.task.model_copy(update={"stale": True, "epoch": epoch, **task})
+    return job.model_copy(update={"submission": "stale", "task": task})
+
+
+def results(held, count):
+    return [held.store.get("coloured", f"out/{ordinal}.png") for ordinal in range(count)]
+
+
+def test_only_what_another_version_made_is_coloured_again_and_the_rest_is_noted(held, make_job, engine, aws):
+    job = make_job(4, epoch=8)
+    run_job(job.only([*job.images[:2]], sent=0), held)
+    engine.card, engine.blue = BETTER, -0.1
+    later = job.task.model_copy(update={"epoch": 8, "format": "png"})
+    run_job(job.only([job.images[2]], sent=0).model_copy(update={"task": later}), held)
+    held.ledger.activate("stale")
+    before, seen = results(held, 3), len(engine.seen)
+    assert run_job(stale(job), held) == Leftover()
+    after = results(held, 3)
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
+    assert {result.metadata["model-sha256"] for result in after} == {BETTER.sha256}
+    assert written(aws) == ["out/0.png", "out/1.png", "out/2.png"]
+    assert held.ledger.counts("stale") == Counts(4, 0, {})
+    assert held.ledger.notes("stale") == {2: "left-current", 3: "left-uncoloured"}
+    assert len(engine.seen) == seen + 2
+
+
+def test_what_stale_work_leaves_is_not_even_downloaded(held, make_job, engine, failing):
+    job = make_job(2, epoch=8)
+    run_job(job.only([job.images[0]], sent=0), held)
+    seen = len(engine.seen)
+    failing("download", _0=AssertionError("it was read"), _1=AssertionError("it was read"))
+    assert run_job(stale(job), held) == Leftover()
+    assert held.ledger.notes("stale") == {0: "left-current", 1: "left-uncoloured"}
+    assert len(engine.seen) == seen
+
+
+def test_stale_work_takes_what_is_not_from_its_source_for_taken(held, make_job):
+    held.store.put("coloured", "out/0.png", b"precious")
+    run_job(stale(make_job(1)), held)
+    assert held.store.get("coloured", "out/0.png").data == b"precious"
+    assert held.ledger.counts("stale") == Counts(0, 1, {"destination-taken": 1})
+
+
+def test_a_result_that_goes_while_stale_work_colours_it_again_is_left_away(held, make_job, engine, aws):
+    job, predict = make_job(1, epoch=8), engine.predict
+    run_job(job, held)
+
+    def taken_away(gray, vividness=None):
+        aws.delete_object(Bucket="coloured", Key="out/0.png")
+        return predict(gray)
+
+    engine.card, engine.predict = BETTER, taken_away
+    assert run_job(stale(job), held) == Leftover()
+    assert written(aws) == []
+    assert held.ledger.notes("stale") == {0: "left-uncoloured"}
+
+
+def test_after_a_rollback_stale_work_does_again_what_the_bad_model_made(held, make_job, engine):
+    job, good, blue = make_job(3, epoch=8), engine.card, engine.blue
+    run_job(job.only([job.images[0]], sent=0), held)
+    engine.card, engine.blue, engine.promotion = BETTER, -0.1, 1
+    run_job(job.only([*job.images[1:]], sent=0), held)
+    kept = results(held, 1)
+    engine.card, engine.blue, engine.promotion = good, blue, 2
+    assert run_job(stale(job, promotion=2), held) == Leftover()
+    assert {result.metadata["model-sha256"] for result in results(held, 3)} == {good.sha256}
+    assert results(held, 1) == kept
+    assert held.ledger.notes("stale") == {0: "left-current"}
+
+
+def test_a_worker_that_still_serves_the_champion_before_leaves_stale_work_for_later(held, make_job, engine):
+    """Else it would take what it made itself for what the new champion made."""
+    job = make_job(1, epoch=8)
+    run_job(job, held)
+    engine.promotion = 2
+    left = run_job(stale(job, promotion=3), held)
+    assert (left.images, type(left.fault)) == (list(job.images), RetryableError)
+    assert held.ledger.counts("stale") == Counts(0, 0, {})
+    assert held.ledger.starts("stale", [0]) == {0: 0}
+    engine.promotion = 3
+    assert run_job(stale(job, promotion=3), held) == Leftover()
+    assert held.ledger.counts("stale") == Counts(1, 0, {})
+
+
+def test_a_worker_that_takes_over_the_champion_meanwhile_goes_on_with_stale_work(held, make_job, engine):
+    job, asked = make_job(1, epoch=8), []
+    run_job(job, held)
+
+    def engines(model):
+        asked.append(model)
+        if len(asked) > 2:
+            engine.card, engine.promotion = BETTER, 3
+        return engine
+
+    assert run_job(stale(job, promotion=3), held, engines=engines) == Leftover()
+    assert results(held, 1)[0].metadata["model-sha256"] == BETTER.sha256
+
+
 # ---- starts
 
 
