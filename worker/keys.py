@@ -11,6 +11,9 @@ ACTIVE = "photochrom:active"
 QUEUE = "photochrom.colorize"
 """List of the jobs of the highest priority; Celery makes one more for each other priority."""
 
+TRAINING_QUEUE = "photochrom.training"
+"""List of the steps of training runs that wait for a training process."""
+
 UNACKED = "photochrom:unacked:{role}"
 UNACKED_INDEX = "photochrom:unacked-index:{role}"
 UNACKED_MUTEX = "photochrom:unacked-mutex:{role}"
@@ -47,3 +50,8 @@ def lock(name: str) -> str:
 def queue(priority: int) -> str:
     """The list in which Celery keeps jobs of a priority (0, 3, 6 or 9; 0 is the highest)."""
     return f"{QUEUE}\x06\x16{priority}" if priority else QUEUE
+
+
+def progress(run: str) -> str:
+    """What the training process last said of a run; with a time to live."""
+    return f"photochrom:training:{run}"

@@ -96,3 +96,27 @@ def evaluation(sha256: str) -> str:
 
 def promotion(sequence: int) -> str:
     return f"{HISTORY}{sequence:09d}.json"
+
+
+RUNS = "training/runs/"
+EVALUATIONS = "training/evaluations/"
+ACTIVE_RUNS = "training/active/"
+SCHEDULE = "training/schedule.json"
+
+
+def active_run(model: str) -> str:
+    """Names the one run of a model that may go on."""
+    return f"{ACTIVE_RUNS}{model}.json"
+
+
+def run(name: str, part: str) -> str:
+    """Of a training run: `request.json`, `position.json`, `listing.jsonl`, `dataset.jsonl`, states, pictures."""
+    return f"{RUNS}{name}/{part}"
+
+
+def evaluation_set(name: str) -> str:
+    return f"{EVALUATIONS}{name}/manifest.json"
+
+
+def evaluation_square(name: str, sha256: str) -> str:
+    return f"{EVALUATIONS}{name}/squares/{sha256}.png"

@@ -5,11 +5,12 @@ S3 credentials are not settings of ours: boto3 finds them where it always does (
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -74,6 +75,34 @@ class Settings(BaseSettings):
     lock_seconds: PositiveFloat = Field(
         15.0, description="seconds for which the lock of a control process that was killed keeps others from its work"
     )
+
+    training_source: str | None = Field(None, description="s3://bucket/prefix of the photographs that runs learn from")
+    training_schedule: str = Field("", description="when a run starts, in cron's five fields, UTC; empty: never")
+    training_recipe: str = Field("vgg16-yuv", description="recipe of the runs that the schedule starts")
+    training_overrides: Annotated[dict[str, Any], NoDecode] = Field(
+        {}, description='settings of that recipe in place of its own, as JSON: {"epochs": 4}'
+    )
+    training_start: str = Field(
+        "champion", description="weights that runs start from: champion, a version, a starter, or encoder"
+    )
+    training_encoder: str = Field(
+        "torchvision", description="VGG16 weights where runs start from encoder: torchvision (downloads) or a file"
+    )
+    training_evaluation: str = Field("", description="name of the evaluation set that judges what runs made")
+    training_folder: Path = Field(
+        Path("~/.cache/photochrom/training"), description="folder for photographs at working size and states of runs"
+    )
+    training_step_seconds: PositiveFloat = Field(180.0, description="seconds that one step of a run takes")
+    training_save_steps: PositiveInt = Field(5, description="steps between two copies of a run's state in S3")
+    gate_measure: Literal["ciede2000", "psnr"] = Field(
+        "ciede2000", description="what a challenger has to be better by, with confidence: ciede2000 or psnr"
+    )
+    gate_confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence of the interval that has to exclude 0")
+    gate_psnr: float = Field(0.05, ge=0, description="dB that a challenger may lose")
+    gate_ciede2000: float = Field(0.05, ge=0, description="CIEDE2000 that a challenger may lose")
+    gate_colourfulness: float = Field(
+        0.05, ge=0, description="by so much may a challenger's share of the true colourfulness be further from 1"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
 
     @field_validator("read_from", "write_to", mode="before")
@@ -87,6 +116,21 @@ class Settings(BaseSettings):
         if not re.fullmatch(r"https?://[^\s<>\"]{1,200}", value):
             raise ValueError("it is not a full URI, such as those of IPTC's NewsCodes")
         return value
+
+    @field_validator("training_overrides", mode="before")
+    @classmethod
+    def _decode(cls, value: object) -> object:
+        try:
+            return json.loads(value or "{}") if isinstance(value, str) else value
+        except ValueError as error:
+            raise ValueError(f"it is not JSON: {error}") from error
+
+    @field_validator("training_source")
+    @classmethod
+    def _is_location(cls, value: str | None) -> str | None:
+        if value and not re.match("s3://[^/]", value):
+            raise ValueError(f"{value!r} is not s3://bucket/prefix")
+        return value or None
 
     @field_validator("s3_endpoint")
     @classmethod
