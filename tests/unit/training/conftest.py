@@ -6,7 +6,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.photographs import Photograph, collect
+from training.data.cache import Cache
+from training.data.photographs import collect
+from training.data.readable import Encoded
+from worker.settings import settings as settings_of_process
+
+
+@pytest.fixture(autouse=True)
+def training_folder(no_settings, monkeypatch, tmp_path_factory):
+    """Nothing of these tests lands in the folder of whoever runs them."""
+    folder = tmp_path_factory.getbasetemp() / "training"
+    monkeypatch.setenv("PHOTOCHROM_TRAINING_FOLDER", str(folder))
+    settings_of_process.cache_clear()
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path):
+    with Cache(tmp_path / "cache") as cache:
+        yield cache
 
 
 def colourful_picture(index, width=72, height=64):
@@ -46,13 +64,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def photographs(folder):
-    return collect(str(folder), validation_share=0.3)
+def photographs(folder, tmp_path_factory):
+    with Cache(tmp_path_factory.mktemp("cache")) as cache:
+        yield collect(str(folder), 0.3, cache)
 
 
 @pytest.fixture(scope="session")
 def plain_photographs():
     """Twelve photographs, each of one colour by which it can be told from the others."""
     return [
-        Photograph(f"{red}.png", encoded(Image.new("RGB", (64, 64), (red, 90, 250 - red)))) for red in range(0, 240, 20)
+        Encoded(f"{red}.png", encoded(Image.new("RGB", (64, 64), (red, 90, 250 - red)))) for red in range(0, 240, 20)
     ]

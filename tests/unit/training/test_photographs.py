@@ -8,9 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from training.photographs import _order, center_square, collect, training_batches, validation_batches
+from training.data.cache import Cache
+from training.data.photographs import _order, center_square, collect, training_batches, validation_batches
+from training.data.readable import photographs_of
+from training.data.source import identity
 from worker.errors import UsageError
 from worker.models import color
+from worker.store import Location
 
 
 def names(photographs):
@@ -18,7 +22,7 @@ def names(photographs):
 
 
 def contents(photographs):
-    return {photograph.data for photograph in photographs}
+    return {photograph.sha256 for photograph in photographs}
 
 
 def test_what_teaches_nothing_is_left_out_and_counted(tmp_path, folder, picture, encode):
@@ -99,7 +103,8 @@ def test_a_prefix_in_s3_gives_the_same_collection_as_a_folder(folder, photograph
 
     found = collect("s3://archive/photographs", 0.3)
 
-    assert {photograph.data for photograph in found.training} == {p.data for p in collect(str(folder), 0.3).training}
+    assert [photograph.sha256 for photograph in found.training] == [p.sha256 for p in photographs.training]
+    assert found.mean_chroma == photographs.mean_chroma
     assert not found.left_out
 
 
@@ -116,6 +121,28 @@ def test_a_dangling_link_is_no_photograph(tmp_path, folder):
     shutil.copytree(folder, tmp_path / "in")
     (tmp_path / "in" / "link.png").symlink_to(tmp_path / "gone.png")
     assert collect(str(tmp_path / "in"), 0.3).left_out == {}
+
+
+def test_what_was_not_to_be_had_is_looked_at_again_the_next_time(store, exported, folder, picture, encode, tmp_path):
+    for path in folder.iterdir():
+        store.put("archive", f"in/{path.name}", path.read_bytes())
+    with Cache(tmp_path) as cache:
+        listed = list(store.list(Location("archive", "in/")))
+        gone = next(item for item in listed if item.key.endswith("07.png"))
+        cache.add(identity("s3://archive/in", gone), "", "gone")
+        collection = collect("s3://archive/in", 0.3, cache)
+    assert not collection.left_out
+
+
+def test_pictures_are_found_as_they_lie_there(folder):
+    assert [(p.name, p.fetched().data) for p in photographs_of(str(folder))] == [
+        (path.name, path.read_bytes()) for path in sorted(folder.iterdir())
+    ]
+
+
+def test_the_same_crops_come_from_the_cache_as_from_the_files(folder, photographs):
+    encoded = {photograph.name: photograph.fetched() for photograph in photographs_of(str(folder))}
+    assert_same(batches(photographs.training), batches([encoded[p.name] for p in photographs.training]))
 
 
 def batches(photographs, first=0, count=6, seed=1, epoch=0, size=4):

@@ -1,0 +1,125 @@
+"""Sources: what is listed, in which order, and what it means that a photograph cannot be had."""
+
+import os
+
+import pytest
+
+from training.data import source as module
+from training.data.source import fetch, identity, list_source
+from worker.errors import AccessDeniedFault, ImageFault, RetryableError, UsageError
+from worker.store import Listed
+
+NAMES = ["a/b/1.PNG", "a/2.Tiff", "3.webp", "a-b/4.jpeg", "a.tif", "10.jpg"]
+IN_ORDER = ["10.jpg", "3.webp", "a/2.Tiff", "a/b/1.PNG", "a-b/4.jpeg", "a.tif"]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in [*NAMES, "notes.txt"]:
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(name.encode())
+    (tmp_path / "in" / "folder.jpg").mkdir()
+    (tmp_path / "in" / "link.png").symlink_to(tmp_path / "gone.png")
+    return tmp_path / "in"
+
+
+@pytest.fixture
+def prefix(store):
+    for name in [*NAMES, "notes.txt"]:
+        store.put("archive", f"in/{name}", name.encode())
+    store.put("archive", "in-others/1.png", b"not ours")
+    return "s3://archive/in"
+
+
+def reason(*arguments):
+    with pytest.raises(ImageFault) as fault:
+        fetch(*arguments)
+    return fault.value.reason
+
+
+def test_a_folder_is_listed_with_its_subfolders_folder_by_folder(folder):
+    listing = list_source(str(folder))
+    assert sorted(listed.key for listed in listing) == sorted(IN_ORDER)
+    assert [listed.key for listed in listing] == [
+        path.relative_to(folder).as_posix()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != ".txt"
+    ]
+    assert all(listed.size == len(listed.key) for listed in listing)
+
+
+def test_a_prefix_is_listed_in_the_order_of_a_folder(folder, prefix, store):
+    listing = list_source(prefix, store)
+    assert [listed.key.removeprefix("in/") for listed in listing] == [item.key for item in list_source(str(folder))]
+    assert all(listed.etag and listed.size for listed in listing)
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="is not a folder"):
+        list_source(str(tmp_path / "nowhere"))
+
+
+def test_a_photograph_is_fetched_as_it_lies_there(folder, prefix, store):
+    for source, connection in ((str(folder), None), (str(folder), store), (prefix, store)):
+        for listed in list_source(source, connection):
+            assert fetch(source, listed, connection) == listed.key.removeprefix("in/").encode()
+
+
+def test_a_change_gives_a_file_another_identity(folder):
+    def known():
+        return {identity(str(folder), listed) for listed in list_source(str(folder))}
+
+    before = known()
+    (folder / "a" / "2.Tiff").write_bytes(b"a/X.Tiff")
+    os.utime(folder / "a" / "2.Tiff", ns=(1, 1))
+    after = known()
+    assert len(after - before) == 1
+    (folder / "a" / "2.Tiff").write_bytes(b"longer than it was")
+    os.utime(folder / "a" / "2.Tiff", ns=(1, 1))
+    assert len(known() - after) == 1
+
+
+def test_a_file_is_the_same_by_whatever_path_its_folder_is_called(folder):
+    listing = list_source(str(folder))
+    one, other = ([identity(str(name), listed) for listed in listing] for name in (folder, folder / "a" / ".."))
+    assert one == other
+
+
+def test_the_same_object_is_known_from_wherever_it_was_listed():
+    listed = Listed("in/1.png", '"etag"', 3)
+    assert identity("s3://archive/in", listed) == identity("s3://archive/", listed)
+    assert identity("s3://archive/in", listed) != identity("s3://other/in", listed)
+
+
+def test_what_cannot_be_had_is_told_by_its_reason(folder, prefix, store, monkeypatch):
+    listed = list_source(prefix, store)[0]
+    assert reason(prefix, listed._replace(key="in/none.jpg"), store) == "gone"
+    assert reason(str(folder), Listed("none.jpg"), None) == "gone"
+    assert reason(prefix, listed._replace(etag='"another"'), store) == "changed"
+    assert reason(prefix, listed._replace(size=2**40), store) == "too large"
+    monkeypatch.setattr(module, "MOST_BYTES", 3)
+    assert reason(prefix, listed._replace(size=None), store) == "too large"
+
+
+def test_a_photograph_that_may_not_be_read_is_told_as_such(prefix, store, aws, monkeypatch):
+    listed = list_source(prefix, store)[0]
+    aws.put_object(Bucket="archive", Key="in/cold.jpg", Body=b"cold", StorageClass="GLACIER")
+    assert reason(prefix, Listed("in/cold.jpg"), store) == "archived"
+
+    def deny(*_):
+        raise AccessDeniedFault("S3 denies access")
+
+    monkeypatch.setattr(store, "get", deny)
+    assert reason(prefix, listed, store) == "denied"
+
+
+def test_a_failing_s3_is_the_worlds_fault_and_not_the_photographs(prefix, store, monkeypatch):
+    listed = list_source(prefix, store)[0]
+
+    def fail(*_):
+        raise RetryableError("busy")
+
+    monkeypatch.setattr(store, "get", fail)
+    with pytest.raises(RetryableError):
+        fetch(prefix, listed, store)

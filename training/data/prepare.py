@@ -1,0 +1,90 @@
+"""Bringing listed photographs into the cache: in pieces as short as wanted, what is there already passed over."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
+
+from training.data.cache import Cache
+from training.data.source import Identity, fetch, identity
+from training.data.working_copy import WorkingCopy, working_copy
+from worker.errors import ImageFault
+from worker.store import Listed, Store
+
+THREADS = 4
+"""Some fetch while others decode. Each may hold a file and its decoded pixels, 430 MB at their limits."""
+
+AHEAD = 2 * THREADS
+"""Photographs begun and not yet written."""
+
+TOLD_EVERY = 20
+"""Photographs between two words of how far it is."""
+
+
+def prepare(
+    source: str,
+    listing: list[Listed],
+    cache: Cache,
+    store: Store | None = None,
+    until: Callable[[], bool] = lambda: False,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> bool:
+    """Fetch, judge and keep every listed photograph that the cache does not know; whether it knows all of them now.
+
+    Stops soon after `until` says so, with nothing lost of what was begun. `tell` hears how many are done, of how many.
+    Photographs that are broken, gone or too large are kept as such, with the reason. Raises RetryableError and
+    WorkerFault as S3 and the cache do.
+    """
+    known_by = {listed: identity(source, listed) for listed in listing}
+    missing = [listed for listed in listing if cache.record(known_by[listed]) is None]
+    done = len(listing) - len(missing)
+
+    def look_at(listed: Listed) -> _Looked:
+        return _look_at(source, listed, known_by[listed], cache, store)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        for looked in _in_turn(pool, look_at, missing, until):
+            cache.add(*looked)
+            done += 1
+            if done % TOLD_EVERY == 0 or done == len(listing):
+                tell(done, len(listing))
+    return done == len(listing)
+
+
+class _Looked(NamedTuple):
+    identity: Identity
+    sha256: str
+    found: WorkingCopy | str | None
+
+
+def _look_at(source: str, listed: Listed, known_by: Identity, cache: Cache, store: Store | None) -> _Looked:
+    try:
+        data = fetch(source, listed, store)
+    except ImageFault as fault:
+        return _Looked(known_by, "", fault.reason)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if cache.photograph(sha256):
+        return _Looked(known_by, sha256, None)
+    try:
+        return _Looked(known_by, sha256, working_copy(data))
+    except ImageFault as fault:
+        return _Looked(known_by, sha256, fault.reason)
+
+
+def _in_turn(
+    pool: ThreadPoolExecutor,
+    look_at: Callable[[Listed], _Looked],
+    missing: Iterable[Listed],
+    until: Callable[[], bool],
+) -> Iterator[_Looked]:
+    """Results in the order of the listing, a few begun ahead; none is begun once `until` says so."""
+    left, begun = iter(missing), deque[Future[_Looked]]()
+    while True:
+        while len(begun) < AHEAD and not until() and (listed := next(left, None)):
+            begun.append(pool.submit(look_at, listed))
+        if not begun:
+            return
+        yield begun.popleft().result()
