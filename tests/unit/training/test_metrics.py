@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training import metrics
+from training.judging import metrics
 
 
 def plain(*rgb):
@@ -62,3 +62,11 @@ def test_two_colours_are_more_colourful_than_either():
     # rg is 255 and 0, yb is 127.5 and -255: deviations 127.5 and 191.25, means 127.5 and -63.75
     assert metrics.colourfulness(both) == pytest.approx(np.hypot(127.5, 191.25) + 0.3 * np.hypot(127.5, 63.75))
     assert metrics.colourfulness(both) > metrics.colourfulness(plain(255, 0, 0))
+
+
+def test_several_results_score_as_each_alone(noise):
+    others = [noise, plain(10, 20, 30)[:1, :1] * np.ones_like(noise), 255 - noise]
+    found = metrics.scores(others, noise)
+    assert found == [metrics.score(other, noise) for other in others]
+    for one, other in zip(found, others, strict=True):
+        assert one == (metrics.psnr(other, noise), metrics.ciede2000(other, noise), metrics.colourfulness(other))

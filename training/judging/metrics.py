@@ -5,6 +5,7 @@ Plain gray scores about 22 dB of PSNR, so no figure here means much alone: read 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -24,7 +25,13 @@ class Scores(NamedTuple):
 
 def score(result: np.ndarray, truth: np.ndarray) -> Scores:
     """Measure `result` against `truth`, both RGB uint8 (h, w, 3)."""
-    return Scores(psnr(result, truth), ciede2000(result, truth), colourfulness(result))
+    return scores([result], truth)[0]
+
+
+def scores(results: Iterable[np.ndarray], truth: np.ndarray) -> list[Scores]:
+    """`score` of several results against one truth, which is taken to Lab only once."""
+    lab = rgb2lab(truth)
+    return [Scores(psnr(result, truth), _mean_difference(lab, result), colourfulness(result)) for result in results]
 
 
 def psnr(result: np.ndarray, truth: np.ndarray) -> float:
@@ -35,7 +42,11 @@ def psnr(result: np.ndarray, truth: np.ndarray) -> float:
 
 def ciede2000(result: np.ndarray, truth: np.ndarray) -> float:
     """Mean CIEDE2000 colour difference, sRGB under D65."""
-    return float(np.mean(deltaE_ciede2000(rgb2lab(truth), rgb2lab(result))))
+    return _mean_difference(rgb2lab(truth), result)
+
+
+def _mean_difference(lab: np.ndarray, result: np.ndarray) -> float:
+    return float(np.mean(deltaE_ciede2000(lab, rgb2lab(result))))
 
 
 def colourfulness(rgb: np.ndarray) -> float:
