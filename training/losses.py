@@ -18,9 +18,11 @@ BIN_SPREAD = 0.5
 
 def loss(network: Network, output: Tensor, rgb: Tensor) -> Tensor:
     """The loss (a scalar) of what `network.forward` gave, against the truth (n, 3, h, w) in 0..1."""
-    if isinstance(network, Autoencoder):
+    if isinstance(network, Autoencoder) and network.config.draws == "rgb":
         return functional.binary_cross_entropy_with_logits(output.float(), rgb)
     chroma = true_chroma(rgb)
+    if isinstance(network, Autoencoder):
+        return blurred_distance(network.read_out(output), chroma)
     if network.config.decoder == "residual":
         return blurred_distance(output.float() - color.CHROMA_OFFSET, chroma)
     small = functional.adaptive_avg_pool2d(chroma, (output.shape[-2], output.shape[-1]))

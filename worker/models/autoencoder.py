@@ -1,9 +1,12 @@
 """The convolutional autoencoder: a gray picture of 80x80 through a dense bottleneck to a coloured one.
 
-Its output is a whole RGB picture, blurred by the bottleneck; only the chroma of it is used.
+In its published form the output is a whole RGB picture, blurred by the bottleneck, and only the chroma of it is used;
+the other form draws nothing but chroma.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
@@ -22,6 +25,7 @@ class AutoencoderConfig(BaseModel):
     kernel: int = Field(5, ge=1, description="side of every convolution's kernel; odd")
     filters: tuple[PositiveInt, PositiveInt] = (256, 128)
     dense: int = Field(2000, ge=1, description="units of the bottleneck")
+    draws: Literal["rgb", "chroma"] = Field("rgb", description="what comes out, and what the loss looks at")
 
     @field_validator("kernel")
     @classmethod
@@ -51,10 +55,12 @@ class Autoencoder(nn.Module):
         self.squeeze = nn.Linear(flat, config.dense)
         self.expand = nn.Linear(config.dense, flat)
         self.conv3 = _conv(inner, inner, config.kernel)
-        self.conv4 = _conv(inner, 3, config.kernel)
+        self.conv4 = _conv(inner, 3 if config.draws == "rgb" else 2, config.kernel)
 
     def forward(self, luma: Tensor) -> Tensor:
-        """Luma (n, 1, side, side) in 0..1 to the logits of an RGB picture (n, 3, side, side)."""
+        """Luma (n, 1, side, side) in 0..1 to logits: of an RGB picture (n, 3, side, side), or of U and V, each plus a
+        half (n, 2, side, side), by `AutoencoderConfig.draws`.
+        """
         if luma.shape[-2:] != (self.config.side, self.config.side):
             raise ValueError(f"input of {tuple(luma.shape[-2:])}: this network is made for {self.config.side}")
         x = functional.max_pool2d(functional.relu(self.conv1(luma.expand(-1, 3, -1, -1))), 2)
@@ -66,8 +72,10 @@ class Autoencoder(nn.Module):
 
     def read_out(self, output: Tensor, vividness: float | None = None) -> Tensor:
         """What `forward` gave, to chroma (n, 2, side, side) float32, centred on 0. It has no vividness to choose."""
-        rgb = output.float().sigmoid()
-        return torch.stack(color.split(rgb.unbind(1))[1:], 1)
+        drawn = output.float().sigmoid()
+        if self.config.draws == "chroma":
+            return drawn - color.CHROMA_OFFSET
+        return torch.stack(color.split(drawn.unbind(1))[1:], 1)
 
     def chroma(self, luma: Tensor, vividness: float | None = None) -> Tensor:
         """Luma (n, 1, side, side) in 0..1 to chroma (n, 2, side, side) in -0.5..0.5."""
