@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo test test-unit chaos chaos-short fuzz bench bench-memory bench-producer kill-control lint format clean
+.PHONY: help demo demo-training test test-unit chaos chaos-short fuzz bench bench-memory bench-producer study-recipes study-autoencoder kill-control lint format clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -20,6 +20,9 @@ help:  ## What there is to make
 
 demo: .venv/.demo  ## Colour the sample photographs through an embedded Redis and S3; ends with a page to look at
 	$(BIN)/photochrom demo $(DEMO_ARGS)
+
+demo-training: .venv/.demo  ## A model learns on a schedule, is judged, promoted, served, rolled back; ends with a page
+	$(BIN)/photochrom demo-training $(DEMO_ARGS)
 
 test: .venv/.test  ## All tests: unit, then integration with real servers and worker processes
 	$(BIN)/pytest tests
@@ -45,6 +48,12 @@ bench-memory: .venv/.test  ## Peak memory of the whole story for 16-bit TIFFs of
 bench-producer: .venv/.test  ## Keys a second from listing to queue, and memory, at 10 thousand to 1 million keys
 	$(BIN)/python -m tests.benchmarks.producer
 
+study-recipes: .venv/.test  ## Recipes against each other on one budget: PHOTOGRAPHS=folder (docs/recipes.md)
+	$(BIN)/python -m training.study recipes $(PHOTOGRAPHS) $(STUDY_ARGS)
+
+study-autoencoder: .venv/.test  ## The autoencoder's sizes against each other: PHOTOGRAPHS=folder (docs/autoencoder.md)
+	$(BIN)/python -m training.study autoencoder $(PHOTOGRAPHS) $(STUDY_ARGS)
+
 kill-control: .venv/.test  ## Kill the control process a hundred times in one submission
 	PHOTOCHROM_TEST_KILLS=100 $(BIN)/pytest tests/acceptance/test_control_killed.py
 
@@ -58,4 +67,4 @@ format: .venv/.test  ## Put the code into the house's format
 	$(BIN)/ruff format .
 
 clean:  ## Remove the virtual environment and everything that was made
-	rm -rf .venv build dist demo-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist demo-out demo-training-out *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

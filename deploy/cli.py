@@ -9,7 +9,10 @@ import typer
 import deploy.commands
 import producer.commands
 import training.commands
+import training.dataset_command
+import training.evaluation_commands
 import training.model_commands
+import training.run_commands
 import worker.commands
 from worker.errors import PhotochromError
 
@@ -22,7 +25,7 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "Start here": (deploy.commands.demo,),
+    "Start here": (deploy.commands.demo, deploy.commands.demo_training),
     "Colour": (worker.commands.colorize, producer.commands.submit, worker.commands.restore, worker.commands.verify),
     "Submissions": (
         producer.commands.status,
@@ -32,14 +35,16 @@ _PANELS = {
         producer.commands.report,
         producer.commands.reconcile,
     ),
-    "Processes": (worker.commands.worker, producer.commands.control),
-    "Models": (training.commands.train, training.commands.evaluate),
+    "Processes": (worker.commands.worker, producer.commands.control, training.run_commands.training),
+    "Models": (training.commands.train, training.evaluation_commands.evaluate, training.dataset_command.dataset),
 }
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
 app.add_typer(producer.commands.quarantine, name="quarantine", rich_help_panel="Submissions")
+app.add_typer(training.run_commands.runs, name="runs", rich_help_panel="Models")
 app.add_typer(training.model_commands.models, name="models", rich_help_panel="Models")
+app.add_typer(training.evaluation_commands.evaluation, name="evaluation", rich_help_panel="Models")
 
 
 def main() -> None:

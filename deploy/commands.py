@@ -1,8 +1,9 @@
-"""`photochrom demo`."""
+"""`photochrom demo` and `photochrom demo-training`."""
 
 from __future__ import annotations
 
 import json as json_text
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -52,3 +53,22 @@ def demo(
         )
         typer.echo(f"Open {page.as_uri()}")
     raise typer.Exit(0 if report.succeeded else 1)
+
+
+def demo_training(
+    out: Annotated[Path, typer.Option(help="Folder for the page and its pictures.")] = Path("demo-training-out"),
+) -> None:
+    """Watch a model learn on a schedule, be judged, promoted, served and rolled back, in some minutes.
+
+    Starts a Redis, an S3 server, control, training and a colorize worker; promotes a model that has learnt next to
+    nothing; lets the schedule begin a run on crops of free sample photographs; and makes a page of curves and pictures.
+    The exit code is 0 when the challenger was promoted and served and no image failed.
+    """
+    from deploy.training_demo import demonstrate_training
+    from deploy.training_page import write_training_page
+
+    started = time.monotonic()
+    story = demonstrate_training(out, lambda text: typer.echo(f"{time.monotonic() - started:5.0f} s  {text}", err=True))
+    typer.echo(f"{story.coloured} images coloured, {story.failed} failed, by {len(story.by_version)} versions")
+    typer.echo(f"Open {write_training_page(out, story).resolve().as_uri()}")
+    raise typer.Exit(1 if story.failed else 0)

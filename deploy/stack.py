@@ -73,6 +73,7 @@ class Stack:
         self.redis: Valkey | None = None
         self.s3: SeaweedFS | None = None
         self.control: Process | None = None
+        self.training: Process | None = None
         self.workers: dict[str, Process] = {}
 
     def __enter__(self) -> Stack:
@@ -121,6 +122,12 @@ class Stack:
         self.control = self._launch("control", ["control"])
         self._await_ready(self.control)
         return self.control
+
+    def start_training(self) -> Process:
+        """Start the training process, or start it again after its end. Raises WorkerFault with the end of its log."""
+        self.training = self._launch("training", ["training"])
+        self._await_ready(self.training)
+        return self.training
 
     def start_worker(self, name: str) -> Process:
         """Start a worker process, or start it again after its end. Raises WorkerFault with the end of its log."""
@@ -217,7 +224,7 @@ class Stack:
         return self.folder / f"{name}.ready"
 
     def _processes(self) -> list[Process]:
-        return [*([self.control] if self.control else []), *self.workers.values()]
+        return [*filter(None, (self.control, self.training)), *self.workers.values()]
 
     def _stop_processes(self) -> None:
         """All at once, each with time to finish what it has in hand."""
