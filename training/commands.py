@@ -1,4 +1,4 @@
-"""`photochrom train` and `photochrom evaluate`."""
+"""`photochrom train`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-
-from worker.commands import DEFAULT_MODEL
-
-SHEET_ROWS = 36
 
 if TYPE_CHECKING:
     from training.loop import Progress
@@ -46,8 +42,8 @@ def train(
     """
     import torch
 
+    from training.data.photographs import collect
     from training.loop import train as run
-    from training.photographs import collect
     from training.recipe import recipe_for
 
     settings = {
@@ -68,58 +64,8 @@ def train(
     folder = out or Path("runs") / model
     with _Bars() as bars:
         card = run(recipe, photographs, folder, name=model, encoder=encoder, tell=bars.show, start=start)
+    assert card is not None  # nothing told it to stop
     typer.echo(f"Best checkpoint: {folder / 'best.safetensors'} {card.metrics}")
-
-
-def evaluate(
-    folder: Annotated[Path, typer.Argument(help="Photographs in colour; none that the model was trained on.")],
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A starter (vgg16-yuv, autoencoder), a .safetensors file, or of the state bucket: champion, a version."
-        ),
-    ] = DEFAULT_MODEL,
-    vividness: Annotated[float | None, typer.Option(min=0, max=1, help="Instead of the model's own.")] = None,
-    sheet: Annotated[Path | None, typer.Option(help="Also write a contact sheet, as PNG.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
-) -> None:
-    """Measure a model on photographs whose colours are known.
-
-    PSNR, CIEDE2000 and colourfulness against the truth's, beside plain gray and one constant tint (the mean chroma of
-    the model's training photographs), with confidence intervals.
-    """
-    from json import dumps
-
-    from rich.console import Console
-    from rich.progress import track
-
-    from training import pictures
-    from training.evaluate import evaluate as measure
-    from training.evaluate import table
-    from training.photographs import found
-    from worker.engine import prepare_process
-    from worker.errors import UsageError
-    from worker.local import load_engine
-    from worker.settings import settings
-
-    photographs = list(found(str(folder)))
-    if not photographs:
-        raise UsageError(f"no photographs in {folder}")
-    prepare_process(threads=settings().concurrency)
-    engine = load_engine(model)
-    console = Console(stderr=True)
-    rows: list = []
-    evaluation = measure(
-        track(photographs, "evaluating", console=console, disable=not console.is_terminal),
-        engine,
-        engine.card.trained_on.mean_chroma,
-        vividness,
-        lambda *pictures: rows.append(pictures),
-    )
-    if sheet:
-        pictures.contact_sheet(sheet, pictures.spread(rows, SHEET_ROWS), pictures.TITLES, across=3)
-    title = f"{engine.card.name} {engine.card.sha256[:12]} on {folder.name}"
-    typer.echo(dumps({"model": engine.card.name, **evaluation.summary()}) if json else table(evaluation, title))
 
 
 class _Bars:

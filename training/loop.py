@@ -5,17 +5,21 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training import losses, metrics, pictures
-from training.photographs import Batch, Collection, training_batches, validation_batches
+from training import losses, pictures
+from training.data.collection import Collection
+from training.data.photographs import Batch, training_batches, validation_batches
+from training.data.readable import Readable
+from training.judging import metrics
 from training.pretrained import load_encoder, normalization_of
 from training.recipe import Recipe
 from training.state import State, read_state, write_state
@@ -53,36 +57,41 @@ def train(
     encoder: str | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
     start: Path | None = None,
-) -> Card:
+    until: Callable[[], bool] = lambda: False,
+) -> Card | None:
     """Train a model and give back the card of the best checkpoint, `out/best.safetensors`.
 
     Best is the best mean of `recipe.select` on the validation photographs. A run that was cut off goes on from
     `out/state.safetensors` when it is started again; it then sees the pictures it would have seen. Per epoch a contact
-    sheet and a curve are written. `encoder` names the VGG16's first weights (see `training/pretrained.py`).
+    sheet and a curve are written. `encoder` names the VGG16's first weights (see `training/pretrained.py`), `start` a
+    checkpoint to go on from. After every step `until` is asked: when it says so, the state is written and None given
+    back, for whoever takes the run up again.
     """
     keep_freed_memory()
-    torch.manual_seed(recipe.seed)
-    network = _started(recipe, start) if start else fresh_network(recipe, photographs, encoder)
+    saved = read_state(out, recipe)
+    network = _built(recipe, saved.config) if saved else first_network(recipe, photographs, encoder, start)
+    network.to(device())
     optimizer = torch.optim.AdamW(parameter_groups(network, recipe), betas=(0.9, 0.99), weight_decay=recipe.decay)
     averaged = copy.deepcopy(network).requires_grad_(False)
-    state = read_state(out, recipe, network, averaged, optimizer) or State()
+    state = saved.restore(network, averaged, optimizer) if saved else State()
     steps = recipe.steps_per_epoch
 
     while state.epoch < recipe.epochs and state.epochs_since_best(recipe.select) < recipe.patience:
         network.train()
         started, first = time.monotonic(), state.step
-        batches = training_batches(
-            photographs.training, recipe.sides, recipe.batch, steps, recipe.seed, state.epoch, first=first
-        )
-        for batch in batches:
+        learnt = chunk(photographs.training, recipe.chunks, state.epoch)
+        for batch in training_batches(learnt, recipe.sides, recipe.batch, steps, recipe.seed, state.epoch, first):
             set_rate(optimizer, recipe, state.epoch * steps + state.step)
             state.add_loss(training_step(network, optimizer, batch, recipe))
             average(averaged, network, recipe.average)
             state.step += 1
             speed = (state.step - first) * recipe.batch / (time.monotonic() - started)
             tell(Progress(state.epoch, recipe.epochs, state.step, steps, state.mean_loss, speed))
-            if state.step % STEPS_BETWEEN_STATES == 0:
+            stopped = until()
+            if stopped or state.step % STEPS_BETWEEN_STATES == 0:
                 write_state(out, recipe, state, network, averaged, optimizer)
+            if stopped:
+                return None
 
         figures, sheet = validate(averaged, photographs, recipe)
         figures = {"epoch": state.epoch + 1, "training_loss": state.mean_loss, **figures}
@@ -98,8 +107,24 @@ def train(
     return checkpoint.read_card(out / "best.safetensors")
 
 
+def device() -> torch.device:
+    """Where training runs: the accelerator, if there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def chunk(photographs: Sequence[Readable], chunks: int, epoch: int) -> Sequence[Readable]:
+    """The part of the photographs that an epoch learns from: every `chunks`-th one, another part each epoch."""
+    return photographs[epoch % chunks :: chunks]
+
+
+def first_network(recipe: Recipe, photographs: Collection, encoder: str | None, start: Path | None) -> Network:
+    """The network as it stands before the first step: fresh, or as a checkpoint has it."""
+    torch.manual_seed(recipe.seed)
+    return _started(recipe, start) if start else fresh_network(recipe, photographs, encoder)
+
+
 def fresh_network(recipe: Recipe, photographs: Collection, encoder: str | None) -> Network:
-    """The network as it stands before the first step: encoder weights loaded, rarity of colours measured."""
+    """A network that has learnt nothing: encoder weights loaded, rarity of colours measured."""
     config = dict(recipe.config)
     if encoder and recipe.architecture == VggYuv.architecture:
         config.setdefault("normalization", normalization_of(encoder))
@@ -110,6 +135,10 @@ def fresh_network(recipe: Recipe, photographs: Collection, encoder: str | None) 
         if network.config.decoder == "distribution":
             losses.measure_rarity(network.bins, _chroma_samples(photographs, recipe))
     return network.to(memory_format=torch.channels_last)
+
+
+def _built(recipe: Recipe, config: dict[str, Any]) -> Network:
+    return checkpoint.build(recipe.architecture, config).to(memory_format=torch.channels_last)
 
 
 def _started(recipe: Recipe, start: Path) -> Network:
@@ -144,16 +173,23 @@ def set_rate(optimizer: torch.optim.Optimizer, recipe: Recipe, step: int) -> Non
 
 
 def training_step(network: Network, optimizer: torch.optim.Optimizer, batch: Batch, recipe: Recipe) -> float:
-    luma = torch.from_numpy(batch.luma).contiguous(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.low_precision and has_fast_bfloat16()):
-        output = network(luma)
-    value = losses.loss(network, output, torch.from_numpy(batch.rgb))
+    value = _forward(network, batch, recipe)[1]
     if not torch.isfinite(value):
         raise UsageError(f"training diverged: the loss is {value.item()}; try a lower --rate")
     optimizer.zero_grad(set_to_none=True)
     value.backward()
     optimizer.step()
     return value.item()
+
+
+def _forward(network: Network, batch: Batch, recipe: Recipe) -> tuple[Tensor, Tensor]:
+    """What the network gives for a batch, and its loss (a scalar), on the network's device."""
+    place = next(network.parameters()).device
+    luma = torch.from_numpy(batch.luma).contiguous(memory_format=torch.channels_last).to(place)
+    low = recipe.low_precision and (place.type != "cpu" or has_fast_bfloat16())
+    with torch.autocast(place.type, torch.bfloat16, enabled=low):
+        output = network(luma)
+    return output, losses.loss(network, output, torch.from_numpy(batch.rgb).to(place))
 
 
 @torch.no_grad()
@@ -172,11 +208,10 @@ def validate(network: Network, photographs: Collection, recipe: Recipe) -> tuple
     network.eval()
     scores, values, truths, rows = [], [], [], []
     for batch in validation_batches(photographs.validation, recipe.validation_side, VALIDATION_BATCH):
-        luma = torch.from_numpy(batch.luma).contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.low_precision and has_fast_bfloat16()):
-            output = network(luma)
-        values.append(losses.loss(network, output, torch.from_numpy(batch.rgb)).item())
-        for gray, chroma, rgb in zip(_bytes(batch.luma), network.read_out(output).numpy(), batch.rgb, strict=True):
+        output, value = _forward(network, batch, recipe)
+        values.append(value.item())
+        chromas = network.read_out(output).cpu().numpy()
+        for gray, chroma, rgb in zip(_bytes(batch.luma), chromas, batch.rgb, strict=True):
             truth, predicted = _bytes(rgb.transpose(1, 2, 0)), join(gray[0], chroma)
             scores.append(metrics.score(predicted, truth))
             truths.append(metrics.colourfulness(truth))

@@ -36,7 +36,7 @@ def list_versions(json: Json = False) -> None:
 def show(version: Version) -> None:
     """The card of a version, and its evaluation if there is one."""
     promotions = _promotions()
-    sha256 = _whole(promotions, version)
+    sha256 = promotions.registry.whole(version)
     said = {"card": _card(promotions, sha256), "evaluation": promotions.evaluation(sha256)}
     typer.echo(json_lines.dumps(said, indent=2))
 
@@ -58,7 +58,7 @@ def history(json: Json = False) -> None:
 def diff(first: Version, second: Version) -> None:
     """What two versions do not have in common: settings, training, figures."""
     promotions = _promotions()
-    one, other = (_flat(_card(promotions, _whole(promotions, version))) for version in (first, second))
+    one, other = (_flat(_card(promotions, promotions.registry.whole(version))) for version in (first, second))
     for name in sorted(one.keys() | other.keys()):
         if one.get(name) != other.get(name):
             typer.echo(f"{name}: {one.get(name, '-')} -> {other.get(name, '-')}")
@@ -78,7 +78,7 @@ def publish(
 def promote(version: Version, why: Annotated[str, typer.Option(help="For the history.")] = "by hand") -> None:
     """Let all workers serve a version, within half a minute. A starter is published first."""
     promotions = _promotions()
-    typer.echo(promotions.promote(_whole(promotions, version), why).model_dump_json(indent=2))
+    typer.echo(promotions.promote(promotions.registry.whole(version), why).model_dump_json(indent=2))
 
 
 @models.command()
@@ -112,15 +112,6 @@ def _known(promotions: Promotions) -> list[str]:
     from worker.models.registry import sha256_of_starter, starters
 
     return list(dict.fromkeys([*map(sha256_of_starter, starters()), *promotions.registry.versions()]))
-
-
-def _whole(promotions: Promotions, version: str) -> str:
-    from worker.models.registry import CHAMPION, sha256_of_starter, starters
-
-    if version in starters():
-        return sha256_of_starter(version)
-    resolved = promotions.registry.resolve(version)
-    return promotions.registry.pointer().promotion.sha256 if resolved == CHAMPION else resolved
 
 
 def _card(promotions: Promotions, sha256: str) -> dict[str, Any]:

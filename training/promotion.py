@@ -23,6 +23,10 @@ from worker.settings import Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
 
 
+class OvertakenError(UsageError):
+    """Somebody else promoted a model since the decision was made."""
+
+
 class Promotions:
     """The registry of a state bucket, as those see it who train."""
 
@@ -47,7 +51,7 @@ class Promotions:
     ) -> Promotion:
         """Let the workers serve a version. `expected` is the pointer that the decision rests on, if not this moment's.
 
-        Raises UsageError where somebody else promoted since then, CheckpointError for a version that is not there,
+        Raises OvertakenError where somebody else promoted since then, CheckpointError for a version that is not there,
         was altered, or does not fit its card.
         """
         now = expected or self.registry.pointer()
@@ -68,7 +72,7 @@ class Promotions:
         try:
             self._store.put_record(paths.CHAMPION, promotion, if_match=now.etag, if_absent=now.etag is None)
         except (ConflictError, NotFoundError) as error:
-            raise UsageError("somebody else promoted a model in the meantime: look again") from error
+            raise OvertakenError("somebody else promoted a model in the meantime: look again") from error
         self._remember(promotion)
         return promotion
 

@@ -19,6 +19,7 @@ class Recipe(BaseModel):
     config: dict[str, Any] = Field(default_factory=dict)
     epochs: int = Field(12, ge=1)
     images_per_epoch: int = Field(8000, ge=1)
+    chunks: int = Field(1, ge=1, description="parts of the photographs; each epoch learns from one, in turn")
     batch: int = Field(24, ge=2)
     sides: tuple[int, ...] = Field((128, 160, 192), description="side lengths of training crops, one per batch")
     validation_side: int = 160
@@ -64,15 +65,21 @@ def recipe_for(model: str, config: list[str], settings: dict[str, Any]) -> Recip
     """
     if model not in RECIPES:
         raise UsageError(f"unknown model {model!r}: there are {', '.join(RECIPES)}")
-    try:
-        network = {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in config)}
-    except ValueError as error:
-        raise UsageError(f"--config wants NAME=JSON, such as dense=160 or filters=[128,64]: {error}") from error
-    recipe = RECIPES[model]
+    network = parse_settings(config)
+    recipe, settings = RECIPES[model], dict(settings)
     try:
         if "side" in network:  # a network of one size learns, and is judged, at that size
             settings = {"sides": (network["side"],), "validation_side": network["side"], **settings}
-        return Recipe(**{**recipe.model_dump(), **settings, "config": {**recipe.config, **network}})
+        network = {**recipe.config, **settings.pop("config", {}), **network}
+        return Recipe(**{**recipe.model_dump(), **settings, "config": network})
     except ValidationError as error:
         problem = error.errors()[0]
         raise UsageError(f"recipe {model}: {problem['loc'][0]}: {problem['msg']}") from error
+
+
+def parse_settings(entries: list[str]) -> dict[str, Any]:
+    """Settings given as NAME=JSON. Raises UsageError for what is not."""
+    try:
+        return {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in entries)}
+    except ValueError as error:
+        raise UsageError(f"settings are NAME=JSON, such as dense=160 or filters=[128,64]: {error}") from error

@@ -5,11 +5,13 @@ Randomness needs no saving: it follows from the recipe's seed and the position.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, Field
-from safetensors import safe_open
+from pydantic import BaseModel, Field, ValidationError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -47,6 +49,25 @@ class State(BaseModel):
         self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
 
 
+class Saved(NamedTuple):
+    """A state as it was read: where the run is, the network's configuration, and the tensors."""
+
+    state: State
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def restore(self, network: Network, averaged: Network, optimizer: torch.optim.Optimizer) -> State:
+        """Fill the networks and the optimizer, on whatever device they are."""
+        network.load_state_dict(_part(self.tensors, "network."))
+        averaged.load_state_dict(_part(self.tensors, "averaged."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in _part(self.tensors, "optimizer.").items():
+            index, moment = name.split(".")
+            moments.setdefault(int(index), {})[moment] = tensor
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
+        return self.state
+
+
 def write_state(
     out: Path, recipe: Recipe, state: State, network: Network, averaged: Network, optimizer: torch.optim.Optimizer
 ) -> None:
@@ -56,35 +77,36 @@ def write_state(
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
     out.mkdir(parents=True, exist_ok=True)
-    metadata = {"recipe": recipe.model_dump_json(), "state": state.model_dump_json()}
+    metadata = {
+        "recipe": recipe.model_dump_json(),
+        "config": network.config.model_dump_json(),
+        "state": state.model_dump_json(),
+    }
     partial = out / f"{FILE}.partial"
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial, metadata)
+    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
     partial.replace(out / FILE)
 
 
-def read_state(
-    out: Path, recipe: Recipe, network: Network, averaged: Network, optimizer: torch.optim.Optimizer
-) -> State | None:
-    """Take up the run that lies in `out`, if one does: fills the networks and the optimizer.
-
-    Raises UsageError when the run there was started with another recipe.
-    """
+def read_state(out: Path, recipe: Recipe) -> Saved | None:
+    """The run that lies in `out`, if one does. Raises UsageError when it was started with another recipe."""
     path = out / FILE
     if not path.exists():
         return None
     with safe_open(path, "pt") as file:
-        if Recipe.model_validate_json(file.metadata()["recipe"]) != recipe:
+        metadata = file.metadata()
+        if Recipe.model_validate_json(metadata["recipe"]) != recipe:
             raise UsageError(f"{out} holds a run with another recipe: give another --out, or the same settings")
-        state = State.model_validate_json(file.metadata()["state"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    network.load_state_dict(_part(tensors, "network."))
-    averaged.load_state_dict(_part(tensors, "averaged."))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in _part(tensors, "optimizer.").items():
-        index, moment = name.split(".")
-        moments.setdefault(int(index), {})[moment] = tensor
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
-    return state
+    return Saved(State.model_validate_json(metadata["state"]), json.loads(metadata["config"]), tensors)
+
+
+def read_position(path: Path) -> State | None:
+    """Where the run is whose state lies at `path`, without its tensors; None where there is none, or no whole one."""
+    try:
+        with safe_open(path, "pt") as file:
+            return State.model_validate_json(file.metadata()["state"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValidationError):
+        return None
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

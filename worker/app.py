@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,16 +22,21 @@ from worker.errors import RetryableError
 from worker.job import Job
 from worker.settings import Settings, settings
 
-Role = Literal["colorize", "control"]
+Role = Literal["colorize", "control", "training"]
 
-COLORIZE, SUBMIT = "photochrom.colorize", "photochrom.submit"
+COLORIZE, SUBMIT, TRAIN_STEP = "photochrom.colorize", "photochrom.submit", "photochrom.train_step"
 ADVANCE, RECONCILE, INBOX = "photochrom.advance", "photochrom.reconcile", "photochrom.inbox"
+TRAINING = "photochrom.training_tick"
 """Names of the tasks."""
 
 READY_FILE = "PHOTOCHROM_READY_FILE"
 """Names a file that exists while the process is ready to work; for whoever starts it."""
 
-_MODULES: dict[Role, str] = {"colorize": "worker.tasks", "control": "producer.control"}
+_MODULES: dict[Role, list[str]] = {
+    "colorize": ["worker.tasks"],
+    "control": ["producer.control", "training.runs.ticks"],
+    "training": ["training.runs.tasks"],
+}
 
 _CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 """Loggers that write two lines a message; our own write one an image."""
@@ -50,7 +57,7 @@ app.conf.update(
     task_acks_late=True,
     task_reject_on_worker_lost=True,
     task_default_queue="photochrom.control",
-    task_routes={COLORIZE: {"queue": keys.QUEUE}},
+    task_routes={COLORIZE: {"queue": keys.QUEUE}, TRAIN_STEP: {"queue": keys.TRAINING_QUEUE}},
     worker_prefetch_multiplier=1,
     worker_disable_prefetch=True,
     worker_proc_alive_timeout=CHILD_START_SECONDS,
@@ -86,6 +93,7 @@ def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
                 (ADVANCE, chosen.control_interval),
                 (RECONCILE, chosen.reconcile_interval),
                 (INBOX, chosen.reconcile_interval),
+                (TRAINING, chosen.reconcile_interval),
             )
         },
     )
@@ -94,7 +102,7 @@ def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
 
 def run(role: Role, chosen: Settings, name: str, options: list[str]) -> None:
     """Serve a role's queue until told to stop. Blocks; ends the process's work cleanly on SIGTERM."""
-    connect(chosen, role).conf.include = [_MODULES[role]]
+    connect(chosen, role).conf.include = _MODULES[role]
     if chosen.log_level != "DEBUG":
         for logger in _CHATTY:
             logging.getLogger(logger).setLevel(logging.WARNING)
@@ -108,7 +116,7 @@ def send_job(job: Job, wait: float = 0, producer: Any = None) -> None:
 
     Raises RetryableError when Redis is away.
     """
-    try:
+    with _queue_translated():
         app.send_task(
             COLORIZE,
             args=[job.message()],
@@ -117,6 +125,18 @@ def send_job(job: Job, wait: float = 0, producer: Any = None) -> None:
             countdown=wait or None,
             producer=producer,
         )
+
+
+def send_step(run: str) -> None:
+    """Ask for the next step of a training run. Raises RetryableError when Redis is away."""
+    with _queue_translated():
+        app.send_task(TRAIN_STEP, args=[run])
+
+
+@contextmanager
+def _queue_translated() -> Iterator[None]:
+    try:
+        yield
     except (OperationalError, RedisError) as error:
         raise RetryableError(f"the queue cannot be reached ({type(error).__name__})") from error
 

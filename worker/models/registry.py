@@ -94,6 +94,13 @@ class Registry:
             raise UsageError(f"{len(found)} versions begin with {model}: give more digits")
         return found[0]
 
+    def whole(self, model: str) -> str:
+        """The SHA-256 of a model that somebody asks for, as it is now. Raises UsageError, CheckpointError."""
+        found = self.resolve(model)
+        if found == CHAMPION:
+            return self.pointer().promotion.sha256
+        return sha256_of_starter(found) if found in starters() else found
+
     def card(self, sha256: str) -> bytes:
         """The card of a version or a starter, as JSON. Raises CheckpointError when there is none."""
         here = _starter_of(sha256)

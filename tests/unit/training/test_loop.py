@@ -11,7 +11,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from training import commands, loop, pictures
-from training.photographs import Collection, Photograph, collect, validation_batches
+from training.data.collection import Collection
+from training.data.photographs import collect, validation_batches
+from training.data.readable import Encoded
 from training.recipe import Recipe
 from training.state import FILE, State
 from worker.errors import UsageError
@@ -128,7 +130,7 @@ def test_a_network_learns_that_everything_is_sepia(picture, encode, tmp_path):
     def sepia(index):
         gray = np.asarray(picture(index).convert("L"), dtype=float)[..., None]
         toned = np.clip(gray * (1.2, 0.95, 0.5), 0, 255).astype(np.uint8)
-        return Photograph(f"{index}.png", encode(Image.fromarray(toned)))
+        return Encoded(f"{index}.png", encode(Image.fromarray(toned)))
 
     everything = Collection("memory", [sepia(index) for index in range(20)], [sepia(index) for index in range(20, 30)])
     recipe = TINY.model_copy(update={"epochs": 1, "images_per_epoch": 160})
@@ -351,7 +353,7 @@ def test_the_command_trains_in_the_folder_it_is_given(folder, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     config = ["side=16", "filters=[4,4]", "dense=8"]
     settings = {"epochs": 1, "images_per_epoch": 8, "batch": 4}
-    monkeypatch.setattr("training.photographs.collect", lambda source, share: collect(source, 0.3))
+    monkeypatch.setattr("training.data.photographs.collect", lambda source, share: collect(source, 0.3))
     commands.train(str(folder), model="autoencoder", config=config, threads=torch.get_num_threads(), **settings)
     assert checkpoint.read(tmp_path / "runs" / "autoencoder" / "best.safetensors")[1].config["side"] == 16
     said = capsys.readouterr()
@@ -367,6 +369,6 @@ def test_the_command_refuses_an_unknown_model_before_it_reads_anything(tmp_path)
 
 def test_a_photograph_that_cannot_be_read_any_more_stops_the_run_without_a_hang(photographs, tmp_path):
     spoilt = copy.copy(photographs)
-    spoilt.training = [Photograph("spoilt.png", b"")] * 4
+    spoilt.training = [Encoded("spoilt.png", b"")] * 4
     with pytest.raises(OSError, match="cannot identify"):
         run(spoilt, tmp_path)

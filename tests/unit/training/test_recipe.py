@@ -34,7 +34,7 @@ def test_another_side_of_the_autoencoder_is_the_side_it_learns_at():
 
 @pytest.mark.parametrize("entry", ["dense", "decoder=residual", "filters=[1,"])
 def test_network_configuration_that_is_no_json_is_refused(entry):
-    with pytest.raises(UsageError, match="--config wants NAME=JSON"):
+    with pytest.raises(UsageError, match="NAME=JSON"):
         recipe_for("autoencoder", [entry], {})
 
 

@@ -1,0 +1,164 @@
+"""The records of training runs: one a model, moved by whoever read them last, stopped and resumed."""
+
+import pytest
+
+from training.recipe import RECIPES, Recipe
+from training.runs.records import FROM_ENCODER, LateError, Request, Runs, request_of
+from worker import paths
+from worker.errors import UsageError, WorkerFault
+from worker.models.registry import sha256_of_starter
+
+
+def asked(name, model="vgg16-yuv", **changes):
+    return Request(name=name, model=model, recipe=RECIPES[model], source="s3://photographs/", **changes)
+
+
+@pytest.fixture
+def runs(store, settings):
+    return Runs(store, settings)
+
+
+def test_a_run_that_was_begun_is_active_and_stands_at_its_beginning(runs):
+    request = asked("first", evaluation="frozen", start="ab" * 32)
+    runs.start(request)
+    [run] = runs.active()
+    assert (run.request, run.position.phase, run.position.steps) == (request, "prepare", 0)
+    assert runs.is_active(run)
+    assert runs.names() == ["first"]
+
+
+def test_there_is_one_run_a_model_at_a_time(runs):
+    runs.start(asked("first"))
+    runs.start(asked("other", "autoencoder"))
+    with pytest.raises(UsageError, match="run first of vgg16-yuv is running"):
+        runs.start(asked("second"))
+    assert {run.name for run in runs.active()} == {"first", "other"}
+
+
+@pytest.mark.parametrize("status", ["ended", "failed"])
+def test_another_run_begins_once_the_last_one_has_ended_or_failed(runs, status):
+    runs.start(asked("first"))
+    first = runs.load("first")
+    runs.move(first, first.position.moved(status=status))
+    assert not list(runs.active())
+    runs.start(asked("second"))
+    assert [run.name for run in runs.active()] == ["second"]
+    assert not runs.is_active(runs.load("first"))
+
+
+def test_of_two_that_begin_a_run_at_once_one_learns_it(runs, store, settings, monkeypatch):
+    """The second looks for a run of the model before the first has taken its place."""
+    held = runs._held("vgg16-yuv")
+    runs.start(asked("first"))
+    late = Runs(store, settings)
+    monkeypatch.setattr(late, "_held", lambda model: held)
+    with pytest.raises(UsageError, match="begun just now"):
+        late.start(asked("second"))
+    assert [run.name for run in runs.active()] == ["first"]
+    assert not runs.is_active(runs.load("second"))
+
+
+def test_a_name_is_used_once(runs):
+    runs.start(asked("first"))
+    first = runs.load("first")
+    runs.move(first, first.position.moved(status="ended"))
+    with pytest.raises(UsageError, match="there is a run 'first' already"):
+        runs.start(asked("first"))
+
+
+def test_of_two_that_move_a_run_one_comes_too_late(runs):
+    runs.start(asked("first"))
+    one, other = runs.load("first"), runs.load("first")
+    runs.move(one, one.position.moved(steps=1))
+    with pytest.raises(LateError):
+        runs.move(other, other.position.moved(steps=7))
+    assert runs.load("first").position.steps == 1
+
+
+def test_who_moved_a_run_can_move_it_again(runs):
+    runs.start(asked("first"))
+    run = runs.load("first")
+    for step in range(1, 4):
+        run = runs.move(run, run.position.moved(steps=step))
+    assert runs.load("first") == run
+
+
+def test_a_stopped_run_is_not_active_until_it_is_resumed(runs):
+    runs.start(asked("first"))
+    runs.stop("first")
+    assert not list(runs.active())
+    with pytest.raises(UsageError, match="is stopped, not running"):
+        runs.stop("first")
+    with pytest.raises(UsageError, match="one a model at a time"):  # it may be resumed any time
+        runs.start(asked("second"))
+    runs.resume("first")
+    assert [run.name for run in runs.active()] == ["first"]
+
+
+def test_a_failed_run_is_resumed_unless_another_one_goes_on(runs):
+    runs.start(asked("first"))
+    first = runs.load("first")
+    runs.move(first, first.position.moved(status="failed", why="no room"))
+    runs.start(asked("second"))
+    with pytest.raises(UsageError, match="run second of vgg16-yuv goes on"):
+        runs.resume("first")
+    second = runs.load("second")
+    runs.move(second, second.position.moved(status="ended"))
+    runs.resume("first")
+    [run] = runs.active()
+    assert (run.name, run.position.why) == ("first", "")
+
+
+@pytest.mark.parametrize("name", ["../escape", "", "a/b", ".hidden"])
+def test_what_is_no_name_finds_no_run(runs, name):
+    with pytest.raises(UsageError):
+        runs.load(name)
+
+
+def test_a_broken_record_is_told_and_not_guessed(runs, store, settings):
+    runs.start(asked("first"))
+    store.put(settings.state_bucket, paths.run("first", "position.json"), b"{}x")
+    with pytest.raises(WorkerFault, match="malformed"):
+        runs.load("first")
+
+
+def test_a_run_as_the_settings_have_it_starts_from_the_champion_of_this_moment(store, settings):
+    chosen = settings.model_copy(
+        update={
+            "training_source": "s3://photographs/colour",
+            "training_evaluation": "frozen",
+            "training_overrides": {"epochs": 2, "config": {"width": 64}},
+        }
+    )
+    request = request_of(chosen, store)
+    assert request.source == "s3://photographs/colour"
+    assert request.evaluation == "frozen"
+    assert request.start == sha256_of_starter("vgg16-yuv")
+    assert request.encoder == ""
+    assert (request.recipe.epochs, request.recipe.config) == (2, {"width": 64})
+    assert request.name.startswith("vgg16-yuv-")
+
+
+def test_what_is_asked_for_goes_before_the_settings(store, settings):
+    chosen = settings.model_copy(update={"training_source": "s3://photographs/colour", "training_encoder": "vgg.pt"})
+    asked = {"source": "s3://others", "model": "autoencoder", "start": FROM_ENCODER, "evaluation": None}
+    request = request_of(chosen, store, "mine", **asked, overrides={"epochs": 3})
+    assert (request.name, request.source, request.model) == ("mine", "s3://others", "autoencoder")
+    assert (request.start, request.encoder) == (FROM_ENCODER, "vgg.pt")
+    assert isinstance(request.recipe, Recipe)
+    assert request.recipe.epochs == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({}, "where are the photographs"),
+        ({"source": "s3://a", "model": "unknown"}, "unknown model"),
+        ({"source": "s3://a", "start": "0123456789"}, "there is no model"),
+        ({"source": "s3://a", "overrides": {"epochs": 0}}, "epochs"),
+        ({"source": "s3://a", "name": "a/b"}, "no name for a run"),
+    ],
+)
+def test_a_run_that_cannot_be_is_refused_before_it_begins(store, settings, options, says):
+    with pytest.raises(UsageError, match=says):
+        request_of(settings, store, **options)

@@ -1,0 +1,96 @@
+"""What a step of a training run works with, how long it may go on, and what it says meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from training.data.cache import Cache
+from training.judging.evaluation_set import EvaluationSet
+from training.judging.evaluation_set import load as load_evaluation_set
+from training.loop import Progress
+from training.runs.board import Board
+from training.runs.records import Run, Runs
+from worker import paths
+from worker.errors import RetryableError
+from worker.models.registry import Registry
+from worker.settings import Settings
+from worker.store import Store
+
+LOOK_SECONDS = 3.0
+"""Between two looks whether the run was stopped, and between two words of how far it is."""
+
+
+class Interrupted(Exception):
+    """The process is to end, and what it does cannot be cut in two: it is done again."""
+
+
+class Desk(NamedTuple):
+    """A training process's settings, connections and folders. `stopping` says whether it is to end."""
+
+    settings: Settings
+    store: Store
+    runs: Runs
+    registry: Registry
+    board: Board
+    stopping: Callable[[], bool]
+
+    @classmethod
+    def of(cls, settings: Settings, stopping: Callable[[], bool]) -> Desk:
+        store = Store(settings)
+        return cls(settings, store, Runs(store, settings), Registry(store, settings), Board(settings), stopping)
+
+    def folder(self, run: Run) -> Path:
+        """Of the run's state and pictures; there when this comes back."""
+        folder = self.settings.training_folder.expanduser() / "runs" / run.name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def cache(self) -> Cache:
+        """Of photographs at working size, for all runs."""
+        return Cache(self.settings.training_folder.expanduser())
+
+    def put(self, run: Run, part: str, data: bytes) -> None:
+        """Write a part of a run to S3."""
+        self.store.put(self.settings.state_bucket, paths.run(run.name, part), data)
+
+    def evaluation_set(self, run: Run) -> EvaluationSet:
+        return load_evaluation_set(run.request.evaluation, self.store, self.settings)
+
+
+class Watch:
+    """The time that a step has."""
+
+    def __init__(self, run: Run, desk: Desk) -> None:
+        self._run, self._desk = run, desk
+        self._until = time.monotonic() + desk.settings.training_step_seconds
+        self._looked = self._told = time.monotonic()
+        self._moved = False
+
+    def over(self) -> bool:
+        """Whether time is up, the process is to end, or the run was moved by somebody else: stopped, say."""
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._looked = time.monotonic()
+            with suppress(RetryableError):
+                self._moved = self._desk.runs.load(self._run.name).etag != self._run.etag
+        return self._moved or self._desk.stopping() or time.monotonic() > self._until
+
+    def tell(self, progress: Progress) -> None:
+        """Let `photochrom runs watch` hear how training goes."""
+        self._tell(asdict(progress), at_once=bool(progress.figures))
+
+    def count(self, done: int, total: int) -> None:
+        """Let it hear how far work that can be counted is. Raises Interrupted when the process is to end."""
+        if self._desk.stopping():
+            raise Interrupted
+        self._tell({"done": done, "total": total}, at_once=done == total)
+
+    def _tell(self, said: dict[str, Any], at_once: bool) -> None:
+        if at_once or time.monotonic() - self._told > LOOK_SECONDS:
+            self._told = time.monotonic()
+            with suppress(RetryableError):  # whoever watches hears it later; the work goes on
+                self._desk.board.tell(self._run.name, {"phase": self._run.position.phase, **said})

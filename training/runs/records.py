@@ -1,0 +1,255 @@
+"""A training run as it lies in the state bucket: what was asked, where it stands, and the one that may go on.
+
+A run is a request that never changes and a position that is replaced under If-Match: of two processes that work at one
+run, one moves it and the other learns that it came too late. No lock could promise that.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from training.recipe import Recipe, recipe_for
+from worker import paths
+from worker.errors import UsageError, WorkerFault
+from worker.models.registry import CHAMPION, Registry
+from worker.settings import Settings
+from worker.store import ConflictError, Location, NotFoundError, Store
+from worker.version import VERSION
+
+NAME_PATTERN = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+FROM_ENCODER = "encoder"
+
+Phase = Literal["prepare", "train", "judge"]
+Status = Literal["running", "stopped", "ended", "failed"]
+
+
+class Request(BaseModel):
+    """What a run is to do; it never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    model: str = Field(description="name of the recipe: there is one run a model at a time")
+    recipe: Recipe
+    source: str = Field(description="s3://bucket/prefix of the photographs to learn from")
+    evaluation: str = Field("", description="name of the evaluation set that selects and decides; empty: no promotion")
+    start: str = Field(CHAMPION, description="the weights it starts from: a version's SHA-256, a starter, or encoder")
+    encoder: str = Field("", description="first weights of the VGG16, where it starts from encoder")
+    promote: bool = Field(True, description="whether a challenger that passes the gate is promoted")
+    who: str = Field(default_factory=getpass.getuser)
+    created: str = Field(default_factory=lambda: now())
+    code_version: str = VERSION
+
+
+class Verdict(BaseModel):
+    """What became of the challenger."""
+
+    challenger: str = Field(description="SHA-256")
+    champion: str = Field(description="SHA-256 of what it was held against")
+    sequence: int | None = Field(None, description="of its promotion; None: it was not promoted")
+    reasons: list[str]
+    figures: dict[str, float] = Field(default_factory=dict)
+
+
+class Copy(BaseModel):
+    """A copy of a run's state in S3; there are two places, used in turn."""
+
+    model_config = ConfigDict(frozen=True)
+
+    place: str
+    sha256: str
+    epoch: int
+    step: int
+
+
+class Position(BaseModel):
+    """Where a run stands."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Status = "running"
+    phase: Phase = "prepare"
+    steps: int = Field(0, description="steps that were taken")
+    copies: tuple[Copy, ...] = Field((), description="the last copies of its state in S3, the newest one first")
+    epoch: int = 0
+    step: int = Field(0, description="of the epoch")
+    history: list[dict[str, float]] = Field(default_factory=list, description="figures by epoch")
+    verdict: Verdict | None = None
+    why: str = Field("", description="of stopping or failing")
+    updated: str = Field(default_factory=lambda: now())
+
+    def moved(self, **changes: Any) -> Position:
+        """The position with these changes, as of now."""
+        return self.model_copy(update={**changes, "updated": now()})
+
+
+class Run(NamedTuple):
+    """A run as it was read; `etag` is that of its position."""
+
+    request: Request
+    position: Position
+    etag: str
+
+    @property
+    def name(self) -> str:
+        return self.request.name
+
+
+class LateError(Exception):
+    """Somebody else moved the run since it was read."""
+
+
+class Runs:
+    """The training runs of a state bucket."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store, self._settings = store, settings
+        self._bucket = settings.state_bucket
+
+    def start(self, request: Request) -> None:
+        """Begin a run. Raises UsageError where one of its model goes on already, or one of its name is there."""
+        held = self._held(request.model)
+        going = self._going(held.name)
+        if going is not None:
+            raise UsageError(f"run {going.name} of {request.model} is {going.position.status}: one a model at a time")
+        try:
+            self._store.put_record(paths.run(request.name, "request.json"), request, if_absent=True)
+            self._store.put_record(paths.run(request.name, "position.json"), Position(), if_absent=True)
+        except ConflictError as error:
+            raise UsageError(f"there is a run {request.name!r} already") from error
+        self._take(request.model, request.name, held)
+
+    def load(self, name: str) -> Run:
+        """Raises UsageError where there is none of that name, WorkerFault for a broken record."""
+        if not NAME_PATTERN.fullmatch(name):
+            raise UsageError(f"{name!r} is no name of a run")
+        try:
+            request = self._store.get(self._bucket, paths.run(name, "request.json"))
+            position = self._store.get(self._bucket, paths.run(name, "position.json"))
+        except NotFoundError as error:
+            raise UsageError(f"there is no run {name!r}") from error
+        try:
+            parsed = Request.model_validate_json(request.data), Position.model_validate_json(position.data)
+        except ValidationError as error:
+            raise WorkerFault(f"the record of run {name!r} is malformed: {error.errors()[0]['msg']}") from error
+        return Run(*parsed, position.etag)
+
+    def move(self, run: Run, position: Position) -> Run:
+        """Replace the position that was read. Raises LateError where somebody else did since."""
+        try:
+            etag = self._store.put_record(paths.run(run.name, "position.json"), position, if_match=run.etag)
+        except (ConflictError, NotFoundError) as error:
+            raise LateError(run.name) from error
+        return Run(run.request, position, etag)
+
+    def stop(self, name: str) -> None:
+        """Let a run go no further than the step in hand. Raises UsageError where it is not running."""
+        self._change(name, ("running",), status="stopped", why="stopped by hand")
+
+    def resume(self, name: str) -> None:
+        """Let a stopped or failed run go on. Raises UsageError where it is neither, or another one of its model is."""
+        run = self.load(name)
+        held = self._held(run.request.model)
+        if held.name != name:
+            if going := self._going(held.name):
+                raise UsageError(f"run {going.name} of {run.request.model} goes on: one a model at a time")
+            self._take(run.request.model, name, held)
+        self._change(name, ("stopped", "failed"), status="running", why="")
+
+    def active(self) -> Iterator[Run]:
+        """The runs that are to go on, at most one a model."""
+        for listed in self._store.list(Location(self._bucket, paths.ACTIVE_RUNS)):
+            name = self._held(listed.key.rpartition("/")[2].removesuffix(".json")).name
+            run = self._going(name)
+            if run is not None and run.position.status == "running":
+                yield run
+
+    def is_active(self, run: Run) -> bool:
+        """Whether this is the run of its model that may go on."""
+        return self._held(run.request.model).name == run.name and run.position.status == "running"
+
+    def names(self) -> list[str]:
+        """Of all runs there ever were, in order."""
+        return sorted(self._store.folders(Location(self._bucket, paths.RUNS)))
+
+    def _change(self, name: str, wanted: tuple[Status, ...], **changes: Any) -> None:
+        for _ in range(5):
+            run = self.load(name)
+            if run.position.status not in wanted:
+                raise UsageError(f"run {name} is {run.position.status}, not {' or '.join(wanted)}")
+            try:
+                self.move(run, run.position.moved(**changes))
+                return
+            except LateError:  # a step has ended just now
+                continue
+        raise UsageError(f"run {name} is being moved by others all the time")
+
+    def _going(self, name: str) -> Run | None:
+        """The run of that name, unless it has ended, failed or never began."""
+        try:
+            run = self.load(name) if name else None
+        except UsageError:
+            return None
+        return run if run is not None and run.position.status in ("running", "stopped") else None
+
+    def _held(self, model: str) -> _Held:
+        try:
+            stored = self._store.get(self._bucket, paths.active_run(model))
+        except NotFoundError:
+            return _Held("", None)
+        return _Held(Active.model_validate_json(stored.data).run, stored.etag)
+
+    def _take(self, model: str, name: str, held: _Held) -> None:
+        try:
+            self._store.put_record(
+                paths.active_run(model), Active(run=name), if_match=held.etag, if_absent=held.etag is None
+            )
+        except (ConflictError, NotFoundError) as error:
+            raise UsageError(f"another run of {model} was begun just now") from error
+
+
+class Active(BaseModel):
+    """The run of a model that may go on."""
+
+    run: str
+
+
+class _Held(NamedTuple):
+    name: str
+    etag: str | None
+
+
+def request_of(settings: Settings, store: Store, name: str = "", **asked: Any) -> Request:
+    """A run as the settings describe it, with what is asked for in place of them.
+
+    The weights that it starts from are settled here: a champion is the one of this moment. Raises UsageError.
+    """
+    chosen = {
+        "model": settings.training_recipe,
+        "source": settings.training_source,
+        "evaluation": settings.training_evaluation,
+        "start": settings.training_start,
+        "overrides": settings.training_overrides,
+    } | {key: value for key, value in asked.items() if value is not None}
+    if not chosen["source"]:
+        raise UsageError("where are the photographs? Name a source, or set PHOTOCHROM_TRAINING_SOURCE")
+    recipe = recipe_for(chosen["model"], [], chosen.pop("overrides"))
+    registry = Registry(store, settings)
+    start = chosen.pop("start")
+    if start != FROM_ENCODER:
+        start = registry.whole(start)
+    name = name or f"{chosen['model']}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(f"{name!r} is no name for a run: letters, digits, - and _")
+    encoder = settings.training_encoder if start == FROM_ENCODER else ""
+    return Request(name=name, recipe=recipe, start=start, encoder=encoder, **chosen)
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,61 @@
+"""The task `photochrom.train_step` of the training processes: one step of a run, and the message for the next one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import cache
+
+import torch
+from celery import signals
+
+from training.runs.desk import Desk
+from training.runs.steps import take_step
+from worker import drain
+from worker.app import TRAIN_STEP, app, mark_ready, send_step
+from worker.errors import PhotochromError, RetryableError
+from worker.processor import keep_freed_memory
+from worker.settings import settings
+
+log = logging.getLogger("photochrom.training")
+
+PAUSE_SECONDS = 10.0
+"""After a fault that may pass, before the step is tried again."""
+
+_draining = threading.Event()
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: object) -> None:
+    drain.start_draining()
+    _draining.set()
+    drain.end_within(settings().drain_seconds)
+
+
+@signals.worker_ready.connect
+def _ready(**_: object) -> None:
+    keep_freed_memory()
+    torch.set_num_threads(settings().concurrency)
+    mark_ready()
+
+
+@cache
+def desk() -> Desk:
+    """That of this process."""
+    return Desk.of(settings(), drain.is_draining)
+
+
+@app.task(name=TRAIN_STEP, acks_late=False)
+def train_step(run: str) -> None:
+    """Take a run one step further, and send for the next one.
+
+    The message is acknowledged at once: the control process sees that nobody works at a run and sends another.
+    """
+    try:
+        if take_step(run, desk()) and desk().board.is_left_alone(run):
+            send_step(run)
+    except RetryableError as error:
+        log.warning("run %s waits: %s", run, error, extra={"action": "run_waits"})
+        _draining.wait(PAUSE_SECONDS)
+    except PhotochromError as error:
+        log.error("run %s: %s", run, error, extra={"action": "run_unknown"})

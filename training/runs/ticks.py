@@ -1,0 +1,37 @@
+"""The control process's part of training: begins what the schedule says, and sends steps to runs left alone."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+
+from training.runs.board import Board
+from training.runs.records import Runs
+from training.runs.schedule import start_what_is_due
+from worker.app import TRAINING, app, send_step
+from worker.errors import PhotochromError
+from worker.resources import resources
+
+log = logging.getLogger("photochrom.control")
+
+
+@cache
+def board() -> Board:
+    """That of this process."""
+    return Board(resources().settings)
+
+
+@app.task(name=TRAINING)
+def training() -> None:
+    """One tick. It may come twice, and in two processes: a step that is sent twice is taken once."""
+    held = resources()
+    try:
+        start_what_is_due(held.store, held.settings)
+    except PhotochromError as error:
+        log.error("the schedule begins no run: %s", error, extra={"action": "run_refused"})
+    try:
+        for run in Runs(held.store, held.settings).active():
+            if board().is_left_alone(run.name):
+                send_step(run.name)
+    except PhotochromError as error:
+        log.warning("training waits: %s", error, extra={"action": "training_waits"})
