@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo demo-training test test-unit chaos chaos-short fuzz bench bench-memory bench-producer study-recipes study-autoencoder kill-control lint format clean
+.PHONY: help demo demo-training test test-unit chaos chaos-short fuzz bench bench-memory bench-producer study-recipes study-autoencoder kill-control kill-training lint format clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ study-autoencoder: .venv/.test  ## The autoencoder's sizes against each other: P
 
 kill-control: .venv/.test  ## Kill the control process a hundred times in one submission
 	PHOTOCHROM_TEST_KILLS=100 $(BIN)/pytest tests/acceptance/test_control_killed.py
+
+kill-training: .venv/.test  ## Kill the training process ten times in a run; its weights must come out the same
+	PHOTOCHROM_TEST_KILLS=10 $(BIN)/pytest tests/acceptance/test_training.py
 
 lint: .venv/.test  ## Style, formatting, types
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ PHOTOGRAPHS, JUDGED, GRAY, COLOURED = "photographs", "judged", "gray", "coloured
 EVALUATION = "demo"
 STUCK_AFTER = 300.0  # seconds without any change
 POLL = 0.5  # seconds between two looks
+BETWEEN_SUBMISSIONS = 15.0  # seconds, while the run goes on: the training process wants a core, too
 SHOWN = 5  # photographs on the page
 
 CHAMPION: dict[str, Any] = {
@@ -42,10 +43,10 @@ CHAMPION: dict[str, Any] = {
 """A recipe that teaches next to nothing: a decoder that began at random saw six small batches."""
 
 RUN: dict[str, Any] = {
-    "epochs": 5, "images_per_epoch": 300, "batch": 10, "sides": (96, 128), "validation_side": 128, "warmup": 20,
+    "epochs": 4, "images_per_epoch": 250, "batch": 10, "sides": (96, 128), "validation_side": 128, "warmup": 20,
     "encoder_blocks": [], "average": 0.95,
 }  # fmt: skip
-"""What the schedule runs: some 1,500 crops, minutes on two cores."""
+"""What the schedule runs: some 1,000 crops, minutes on two cores."""
 
 ENVIRONMENT = {
     "PHOTOCHROM_CONTROL_INTERVAL": "0.5",
@@ -55,8 +56,7 @@ ENVIRONMENT = {
     "PHOTOCHROM_TRAINING_SOURCE": f"s3://{BUCKET}/{PHOTOGRAPHS}/",
     "PHOTOCHROM_TRAINING_EVALUATION": EVALUATION,
     "PHOTOCHROM_TRAINING_OVERRIDES": json.dumps(RUN),
-    "PHOTOCHROM_TRAINING_STEP_SECONDS": "20",
-    "PHOTOCHROM_TRAINING_SAVE_STEPS": "2",
+    "PHOTOCHROM_TRAINING_STEP_SECONDS": "30",
 }
 
 
@@ -72,6 +72,7 @@ class Demonstration:
         self.runs, self.promotions = Runs(self.store, settings), Promotions(self.store, settings)
         self.moments: list[Moment] = []
         self.submissions: list[str] = []
+        self.submitted = 0.0
         self._started = time.monotonic()
 
     def note(self, text: str) -> None:
@@ -89,14 +90,13 @@ class Demonstration:
             time.sleep(POLL)
         return found
 
-    def submit(self, name: str) -> str:
-        """Ask for all gray photographs to be coloured, under a name; gives back the destination."""
+    def submit(self, name: str) -> None:
+        """Ask for all gray photographs to be coloured, under a name."""
         from producer.submission import submit
 
-        destination = f"s3://{BUCKET}/{COLOURED}/{name}"
-        submit(f"s3://{BUCKET}/{GRAY}", destination, settings=self.settings, name=name)
+        submit(f"s3://{BUCKET}/{GRAY}", f"s3://{BUCKET}/{COLOURED}/{name}", settings=self.settings, name=name)
         self.submissions.append(name)
-        return destination
+        self.submitted = time.monotonic()
 
     def ended(self, name: str) -> bool:
         from producer.progress import progress
@@ -196,16 +196,15 @@ def _learn(shown: Demonstration, champion: str) -> str:
 
 
 def _after_a_look(shown: Demonstration, run: Any) -> Any:
-    """The run as it is after some time, while workers colour one submission after another."""
-    last = shown.submissions[-1]
-    if shown.ended(last):
-        shown.submit(f"during-{len(shown.submissions)}")
+    """The run once it has moved; meanwhile workers colour one submission after another."""
 
-    def changed() -> Any:
+    def moved() -> Any:
+        if time.monotonic() - shown.submitted > BETWEEN_SUBMISSIONS and shown.ended(shown.submissions[-1]):
+            shown.submit(f"during-{len(shown.submissions)}")
         now = shown.runs.load(run.name)
-        return now if now.position != run.position or shown.ended(last) else None
+        return now if now.position != run.position else None
 
-    return shown.wait(changed)
+    return shown.wait(moved)
 
 
 def _until_served(shown: Demonstration, sha256: str, name: str) -> None:

@@ -58,8 +58,9 @@ class Saved(NamedTuple):
 
     def restore(self, network: Network, averaged: Network, optimizer: torch.optim.Optimizer) -> State:
         """Fill the networks and the optimizer, on whatever device they are."""
-        network.load_state_dict(_part(self.tensors, "network."))
-        averaged.load_state_dict(_part(self.tensors, "averaged."))
+        learnt = _part(self.tensors, "network.")
+        network.load_state_dict(learnt)
+        averaged.load_state_dict(learnt | _part(self.tensors, "averaged."))
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _part(self.tensors, "optimizer.").items():
             index, moment = name.split(".")
@@ -72,8 +73,11 @@ def write_state(
     out: Path, recipe: Recipe, state: State, network: Network, averaged: Network, optimizer: torch.optim.Optimizer
 ) -> None:
     """Replace `out/state.safetensors`; a kill at any moment leaves the old one or the new one."""
-    tensors = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
-    tensors |= {f"averaged.{name}": tensor for name, tensor in averaged.state_dict().items()}
+    learnt = network.state_dict()
+    tensors = {f"network.{name}": tensor for name, tensor in learnt.items()}
+    for name, tensor in averaged.state_dict().items():
+        if not torch.equal(tensor, learnt[name]):  # what is frozen need not be kept twice
+            tensors[f"averaged.{name}"] = tensor
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
     out.mkdir(parents=True, exist_ok=True)

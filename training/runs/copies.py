@@ -26,6 +26,12 @@ PLACES = ("a", "b")
 MOST_BYTES = 2**40
 
 
+def is_behind(run: Run) -> bool:
+    """Whether the newest copy is of an earlier state than the run's position."""
+    newest = run.position.copies[0] if run.position.copies else Copy(place="", sha256="", epoch=0, step=0)
+    return (newest.epoch, newest.step) < (run.position.epoch, run.position.step)
+
+
 def save(run: Run, folder: Path, store: Store, settings: Settings) -> tuple[Copy, ...]:
     """Copy the state that lies in `folder` to S3; gives back what the run's position is to say of its copies."""
     state = read_position(folder / FILE)

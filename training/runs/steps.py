@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from training.runs import copies
 from training.runs.desk import Desk, Interrupted
 from training.runs.phases import PHASES
 from training.runs.records import LateError, Position, Run
@@ -35,6 +36,16 @@ def take_step(name: str, desk: Desk) -> bool:
             log.error("run %s failed: %s", name, error, extra={"action": "run_failed"})
             position = run.position.moved(status="failed", why=str(error))
         return _move(run, position.moved(steps=position.steps + 1), desk)
+
+
+def leave_copy(name: str, desk: Desk) -> None:
+    """Copy the state of a run to S3 if that is behind the run: this machine may be gone in a moment."""
+    with desk.board.work(name) as mine:
+        run = desk.runs.load(name)
+        if mine and copies.is_behind(run):
+            desk.runs.move(
+                run, run.position.moved(copies=copies.save(run, desk.folder(run), desk.store, desk.settings))
+            )
 
 
 def _move(run: Run, position: Position, desk: Desk) -> bool:

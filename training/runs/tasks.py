@@ -10,7 +10,8 @@ import torch
 from celery import signals
 
 from training.runs.desk import Desk
-from training.runs.steps import take_step
+from training.runs.records import LateError
+from training.runs.steps import leave_copy, take_step
 from worker import drain
 from worker.app import TRAIN_STEP, app, mark_ready, send_step
 from worker.errors import PhotochromError, RetryableError
@@ -23,6 +24,7 @@ PAUSE_SECONDS = 10.0
 """After a fault that may pass, before the step is tried again."""
 
 _draining = threading.Event()
+_worked_at: set[str] = set()
 
 
 @signals.worker_shutting_down.connect
@@ -39,6 +41,16 @@ def _ready(**_: object) -> None:
     mark_ready()
 
 
+@signals.worker_shutdown.connect
+def _leave(**_: object) -> None:
+    """A step in hand has made its copy; one that had just ended has not."""
+    for run in _worked_at:
+        try:
+            leave_copy(run, desk())
+        except (PhotochromError, LateError) as error:
+            log.warning("no copy of run %s: %s", run, error, extra={"action": "run_not_copied"})
+
+
 @cache
 def desk() -> Desk:
     """That of this process."""
@@ -51,6 +63,7 @@ def train_step(run: str) -> None:
 
     The message is acknowledged at once: the control process sees that nobody works at a run and sends another.
     """
+    _worked_at.add(run)
     try:
         if take_step(run, desk()) and desk().board.is_left_alone(run):
             send_step(run)
