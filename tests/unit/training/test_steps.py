@@ -14,7 +14,7 @@ from training.recipe import Recipe
 from training.runs import phases, steps
 from training.runs.desk import Desk, Watch
 from training.runs.records import FROM_ENCODER, Request
-from training.runs.steps import take_step
+from training.runs.steps import leave_copy, take_step
 from worker import paths
 from worker.errors import RetryableError
 from worker.models import checkpoint
@@ -170,6 +170,17 @@ def test_a_copy_that_somebody_wrote_over_is_not_taken(begin, desk, tmp_path, cap
     take_step("run", with_settings(second, **HASTY))
     assert desk.runs.load("run").position.step == before.step + 1
     assert "is not the one that was noted" in caplog.text
+
+
+def test_a_process_that_ends_between_two_steps_leaves_a_copy_once(begin, desk):
+    take_step(begin(evaluation=""), desk)
+    take_step("run", with_settings(desk, training_step_seconds=1e-9))
+    assert not desk.runs.load("run").position.copies
+    leave_copy("run", desk)
+    [copy] = desk.runs.load("run").position.copies
+    assert (copy.epoch, copy.step) == (0, 1)
+    leave_copy("run", desk)
+    assert desk.runs.load("run").position.copies == (copy,)
 
 
 def test_a_worse_challenger_is_published_and_not_promoted_and_says_why(begin, desk):
