@@ -55,7 +55,7 @@ def start(
 ) -> None:
     """Begin a training run; the control and training processes take it from there. What is not given, settings say."""
     from training.recipe import parse_settings
-    from training.runs.records import request_of
+    from training.runs.request import request_of
 
     records, chosen, store = _tools()
     overrides = {**chosen.training_overrides, **parse_settings(set or [])}

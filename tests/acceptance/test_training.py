@@ -18,7 +18,8 @@ from PIL import Image
 from deploy.stack import Stack
 from tests.acceptance.test_submission import wait_until
 from training.recipe import recipe_for
-from training.runs.records import FROM_ENCODER, Position, Request, Runs
+from training.runs.records import Position, Runs
+from training.runs.request import FROM_ENCODER, Request
 from worker.settings import Settings
 from worker.store import Store
 

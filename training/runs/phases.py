@@ -21,7 +21,8 @@ from training.loop import train as learn
 from training.promotion import OvertakenError, Promotions
 from training.runs import copies
 from training.runs.desk import Desk, Watch
-from training.runs.records import FROM_ENCODER, Position, Run, Verdict
+from training.runs.records import Position, Run, Verdict
+from training.runs.request import FROM_ENCODER
 from training.state import FILE, read_position
 from worker import paths
 from worker.engine import Engine

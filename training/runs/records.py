@@ -6,45 +6,22 @@ run, one moves it and the other learns that it came too late. No lock could prom
 
 from __future__ import annotations
 
-import getpass
-import re
+import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training.recipe import Recipe, recipe_for
+from training.runs.request import NAME_PATTERN, Request, now
 from worker import paths
 from worker.errors import UsageError, WorkerFault
-from worker.models.registry import CHAMPION, Registry
 from worker.settings import Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
-from worker.version import VERSION
 
-NAME_PATTERN = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
-FROM_ENCODER = "encoder"
+log = logging.getLogger("photochrom.training")
 
 Phase = Literal["prepare", "train", "judge"]
 Status = Literal["running", "stopped", "ended", "failed"]
-
-
-class Request(BaseModel):
-    """What a run is to do; it never changes."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: str
-    model: str = Field(description="name of the recipe: there is one run a model at a time")
-    recipe: Recipe
-    source: str = Field(description="s3://bucket/prefix of the photographs to learn from")
-    evaluation: str = Field("", description="name of the evaluation set that selects and decides; empty: no promotion")
-    start: str = Field(CHAMPION, description="the weights it starts from: a version's SHA-256, a starter, or encoder")
-    encoder: str = Field("", description="first weights of the VGG16, where it starts from encoder")
-    promote: bool = Field(True, description="whether a challenger that passes the gate is promoted")
-    who: str = Field(default_factory=getpass.getuser)
-    created: str = Field(default_factory=lambda: now())
-    code_version: str = VERSION
 
 
 class Verdict(BaseModel):
@@ -165,8 +142,12 @@ class Runs:
     def active(self) -> Iterator[Run]:
         """The runs that are to go on, at most one a model."""
         for listed in self._store.list(Location(self._bucket, paths.ACTIVE_RUNS)):
-            name = self._held(listed.key.rpartition("/")[2].removesuffix(".json")).name
-            run = self._going(name)
+            model = listed.key.removeprefix(paths.ACTIVE_RUNS).removesuffix(".json")
+            try:
+                run = self._going(self._held(model).name)
+            except WorkerFault as error:  # one malformed record stops no other run
+                log.error("no run of %s goes on: %s", model, error, extra={"action": "run_unknown"})
+                continue
             if run is not None and run.position.status == "running":
                 yield run
 
@@ -201,9 +182,11 @@ class Runs:
     def _held(self, model: str) -> _Held:
         try:
             stored = self._store.get(self._bucket, paths.active_run(model))
+            return _Held(Active.model_validate_json(stored.data).run, stored.etag)
         except NotFoundError:
             return _Held("", None)
-        return _Held(Active.model_validate_json(stored.data).run, stored.etag)
+        except ValidationError as error:
+            raise WorkerFault(f"the record of the active run of {model} is malformed") from error
 
     def _take(self, model: str, name: str, held: _Held) -> None:
         try:
@@ -223,33 +206,3 @@ class Active(BaseModel):
 class _Held(NamedTuple):
     name: str
     etag: str | None
-
-
-def request_of(settings: Settings, store: Store, name: str = "", **asked: Any) -> Request:
-    """A run as the settings describe it, with what is asked for in place of them.
-
-    The weights that it starts from are settled here: a champion is the one of this moment. Raises UsageError.
-    """
-    chosen = {
-        "model": settings.training_recipe,
-        "source": settings.training_source,
-        "evaluation": settings.training_evaluation,
-        "start": settings.training_start,
-        "overrides": settings.training_overrides,
-    } | {key: value for key, value in asked.items() if value is not None}
-    if not chosen["source"]:
-        raise UsageError("where are the photographs? Name a source, or set PHOTOCHROM_TRAINING_SOURCE")
-    recipe = recipe_for(chosen["model"], [], chosen.pop("overrides"))
-    registry = Registry(store, settings)
-    start = chosen.pop("start")
-    if start != FROM_ENCODER:
-        start = registry.whole(start)
-    name = name or f"{chosen['model']}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    if not NAME_PATTERN.fullmatch(name):
-        raise UsageError(f"{name!r} is no name for a run: letters, digits, - and _")
-    encoder = settings.training_encoder if start == FROM_ENCODER else ""
-    return Request(name=name, recipe=recipe, start=start, encoder=encoder, **chosen)
-
-
-def now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from celery.schedules import crontab
 from pydantic import BaseModel
 
-from training.runs.records import Runs, request_of
+from training.runs.records import Runs
+from training.runs.request import request_of
 from worker import paths
 from worker.errors import UsageError
 from worker.settings import Settings
@@ -54,6 +55,7 @@ def start_what_is_due(store: Store, settings: Settings, now: datetime | None = N
     """
     if not settings.training_schedule:
         return None
+    parse(settings.training_schedule)
     now = now or datetime.now(UTC)
     read = _read(store, settings)
     if read.looked and not due(settings.training_schedule, read.looked.until, now):

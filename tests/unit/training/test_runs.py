@@ -3,7 +3,8 @@
 import pytest
 
 from training.recipe import RECIPES, Recipe
-from training.runs.records import FROM_ENCODER, LateError, Request, Runs, request_of
+from training.runs.records import LateError, Runs
+from training.runs.request import FROM_ENCODER, Request, request_of
 from worker import paths
 from worker.errors import UsageError, WorkerFault
 from worker.models.registry import sha256_of_starter
@@ -130,6 +131,7 @@ def test_a_run_as_the_settings_have_it_starts_from_the_champion_of_this_moment(s
             "training_overrides": {"epochs": 2, "config": {"width": 64}},
         }
     )
+    store.put(settings.state_bucket, paths.evaluation_set("frozen"), b"{}")
     request = request_of(chosen, store)
     assert request.source == "s3://photographs/colour"
     assert request.evaluation == "frozen"

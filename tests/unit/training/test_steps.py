@@ -13,7 +13,7 @@ from training.promotion import Promotions
 from training.recipe import Recipe
 from training.runs import phases, steps
 from training.runs.desk import Desk, Watch
-from training.runs.records import FROM_ENCODER, Request
+from training.runs.request import FROM_ENCODER, Request
 from training.runs.steps import leave_copy, take_step
 from worker import paths
 from worker.errors import RetryableError

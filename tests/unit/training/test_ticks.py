@@ -1,0 +1,173 @@
+"""What keeps runs going: the control process's tick, the training process's task, and what Redis holds between them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from training.recipe import RECIPES
+from training.runs import tasks, ticks
+from training.runs.board import Board
+from training.runs.desk import Desk
+from training.runs.records import Runs
+from training.runs.request import Request
+from worker import keys, paths
+from worker.errors import RetryableError
+
+
+@pytest.fixture
+def runs(store, settings):
+    return Runs(store, settings)
+
+
+@pytest.fixture
+def sent(exported, monkeypatch):
+    """The steps that were asked for; each waits in its queue."""
+    asked = []
+    ticks.board.cache_clear()
+
+    def send_step(run):
+        asked.append(run)
+        Board(exported)._redis.lpush(keys.TRAINING_QUEUE, run)
+
+    monkeypatch.setattr(ticks, "send_step", send_step)
+    monkeypatch.setattr(tasks, "send_step", send_step)
+    yield asked
+    ticks.board.cache_clear()
+
+
+def begin(runs, name, model="vgg16-yuv"):
+    runs.start(Request(name=name, model=model, recipe=RECIPES[model], source="s3://archive/"))
+
+
+def taken(settings):
+    Board(settings)._redis.delete(keys.TRAINING_QUEUE)
+
+
+def test_a_run_left_alone_is_sent_a_step_and_not_another_while_that_waits(sent, runs):
+    begin(runs, "first")
+    ticks.training()
+    ticks.training()
+    assert sent == ["first"]
+
+
+def test_a_run_that_somebody_works_at_is_sent_none(sent, runs, exported):
+    begin(runs, "first")
+    board = Board(exported)
+    with board.work("first") as mine:
+        assert mine
+        ticks.training()
+    assert sent == []
+    ticks.training()
+    assert sent == ["first"]
+
+
+def test_runs_of_two_models_take_turns(sent, runs, exported):
+    begin(runs, "first", "autoencoder")
+    begin(runs, "second", "vgg16-yuv")
+    ticks.training()
+    taken(exported)
+    with Board(exported).work("first"):
+        ticks.training()
+    assert sent == ["first", "second"]
+
+
+@pytest.mark.parametrize("status", ["stopped", "ended", "failed"])
+def test_a_run_that_may_not_go_on_is_sent_none(sent, runs, status):
+    begin(runs, "first")
+    run = runs.load("first")
+    runs.move(run, run.position.moved(status=status))
+    ticks.training()
+    assert sent == []
+
+
+def test_a_malformed_run_does_not_keep_the_others_waiting(sent, runs, store, settings):
+    begin(runs, "broken", "autoencoder")
+    begin(runs, "whole")
+    store.put(settings.state_bucket, paths.run("broken", "position.json"), b"no json")
+    store.put(settings.state_bucket, paths.active_run("another"), b"no json either")
+    ticks.training()
+    assert sent == ["whole"]
+
+
+def test_the_tick_begins_what_the_schedule_says(sent, runs, exported, monkeypatch):
+    monkeypatch.setenv("PHOTOCHROM_TRAINING_SCHEDULE", "* * * * *")
+    monkeypatch.setenv("PHOTOCHROM_TRAINING_SOURCE", "s3://archive/")
+    exported_again(monkeypatch)
+    ticks.training()
+    assert sent == []
+    an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+    ticks.resources().store.put_record(paths.SCHEDULE, {"until": an_hour_ago.isoformat()})
+    ticks.training()
+    [name] = sent
+    assert runs.load(name).request.source == "s3://archive/"
+
+
+def exported_again(monkeypatch):
+    from worker.resources import resources
+    from worker.settings import settings
+
+    settings.cache_clear()
+    resources.cache_clear()
+
+
+def test_a_schedule_that_is_none_does_not_stop_the_runs(sent, runs, monkeypatch, caplog):
+    monkeypatch.setenv("PHOTOCHROM_TRAINING_SCHEDULE", "every night")
+    exported_again(monkeypatch)
+    begin(runs, "first")
+    ticks.training()
+    assert sent == ["first"]
+    assert "five fields" in caplog.text
+
+
+@pytest.fixture
+def stepping(exported, monkeypatch):
+    """Let steps do as told; the desk of the task is that of these settings."""
+    tasks.desk.cache_clear()
+    monkeypatch.setattr(tasks, "PAUSE_SECONDS", 0)
+
+    def let(outcome):
+        def take_step(run, desk):
+            assert isinstance(desk, Desk)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        monkeypatch.setattr(tasks, "take_step", take_step)
+
+    yield let
+    tasks.desk.cache_clear()
+
+
+def test_the_next_step_is_sent_for_at_once_and_once(sent, stepping):
+    stepping(True)
+    tasks.train_step("first")
+    tasks.train_step("first")  # the message of the first one still waits
+    assert sent == ["first"]
+
+
+def test_behind_the_last_step_none_is_sent_for(sent, stepping):
+    stepping(False)
+    tasks.train_step("first")
+    assert sent == []
+
+
+@pytest.mark.parametrize("away", [RetryableError("S3 is away")])
+def test_what_may_pass_is_left_to_the_next_tick(sent, stepping, away, caplog):
+    stepping(away)
+    tasks.train_step("first")
+    assert sent == []
+    assert "waits: S3 is away" in caplog.text
+
+
+def test_a_message_about_a_run_that_is_none_is_logged_and_forgotten(sent, stepping, caplog):
+    tasks.train_step("../../etc/passwd")
+    assert "is no name of a run" in caplog.text
+    assert sent == []
+
+
+def test_what_was_said_of_a_run_is_heard_and_forgotten_in_time(settings):
+    board = Board(settings)
+    assert board.heard("first") == {}
+    board.tell("first", {"phase": "train", "loss": 0.5})
+    assert board.heard("first") == {"phase": "train", "loss": 0.5}
+    assert 0 < board._redis.ttl(keys.progress("first")) <= 3600

@@ -1,0 +1,79 @@
+"""What a training run is asked to do, by settings or by hand; it never changes."""
+
+from __future__ import annotations
+
+import getpass
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from training.recipe import Recipe, recipe_for
+from worker import paths
+from worker.errors import UsageError
+from worker.models.registry import CHAMPION, Registry
+from worker.settings import Settings
+from worker.store import Location, NotFoundError, Store
+from worker.version import VERSION
+
+NAME_PATTERN = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+FROM_ENCODER = "encoder"
+
+
+class Request(BaseModel):
+    """What a run is to do; it never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    model: str = Field(description="name of the recipe: there is one run a model at a time")
+    recipe: Recipe
+    source: str = Field(description="s3://bucket/prefix of the photographs to learn from")
+    evaluation: str = Field("", description="name of the evaluation set that selects and decides; empty: no promotion")
+    start: str = Field(CHAMPION, description="the weights it starts from: a version's SHA-256, a starter, or encoder")
+    encoder: str = Field("", description="first weights of the VGG16, where it starts from encoder")
+    promote: bool = Field(True, description="whether a challenger that passes the gate is promoted")
+    who: str = Field(default_factory=getpass.getuser)
+    created: str = Field(default_factory=lambda: now())
+    code_version: str = VERSION
+
+
+def request_of(settings: Settings, store: Store, name: str = "", **asked: Any) -> Request:
+    """A run as the settings describe it, with what is asked for in place of them.
+
+    The weights that it starts from are settled here: a champion is the one of this moment. Raises UsageError.
+    """
+    chosen = {
+        "model": settings.training_recipe,
+        "source": settings.training_source,
+        "evaluation": settings.training_evaluation,
+        "start": settings.training_start,
+        "overrides": settings.training_overrides,
+    } | {key: value for key, value in asked.items() if value is not None}
+    if not chosen["source"]:
+        raise UsageError("where are the photographs? Name a source, or set PHOTOCHROM_TRAINING_SOURCE")
+    Location.parse(chosen["source"])
+    if chosen["evaluation"]:
+        _check_evaluation_set(chosen["evaluation"], store, settings)
+    recipe = recipe_for(chosen["model"], [], chosen.pop("overrides"))
+    registry = Registry(store, settings)
+    start = chosen.pop("start")
+    if start != FROM_ENCODER:
+        start = registry.whole(start)
+    name = name or f"{chosen['model']}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    if not NAME_PATTERN.fullmatch(name):
+        raise UsageError(f"{name!r} is no name for a run: letters, digits, - and _")
+    encoder = settings.training_encoder if start == FROM_ENCODER else ""
+    return Request(name=name, recipe=recipe, start=start, encoder=encoder, **chosen)
+
+
+def _check_evaluation_set(name: str, store: Store, settings: Settings) -> None:
+    try:
+        store.head(settings.state_bucket, paths.evaluation_set(name))
+    except NotFoundError as error:
+        raise UsageError(f"there is no evaluation set {name!r}: photochrom evaluation create makes one") from error
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
