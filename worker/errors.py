@@ -7,6 +7,7 @@
     `- WorkerFault           this worker's fault: the image is handed back untouched, nothing is quarantined
        |- AccessDeniedFault  S3 lets this worker's credentials not do it
        |- CheckpointError    a model that is missing, altered, or does not fit
+       |  `- VersionGoneError  a version that is not, or no longer, in the state bucket
        |- DiskFullFault      there is no room for what an image needs
        `- OutOfMemoryFault   may be this worker's fault or this image's: the start counts towards poison
 
@@ -45,6 +46,10 @@ class AccessDeniedFault(WorkerFault):
 
 class CheckpointError(WorkerFault):
     """A checkpoint that is missing, altered, or does not fit the architecture its card names."""
+
+
+class VersionGoneError(CheckpointError):
+    """There is no such version in the state bucket: no worker can serve it."""
 
 
 class DiskFullFault(WorkerFault):

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -73,7 +74,8 @@ def run_job(
     left = Leftover()
     if not waiting:
         return left
-    engines(job.task.model)  # one that does not load is no image's fault: the job goes back as it is
+    with suppress(ImageFault):  # every image will say so
+        engines(job.task.model)  # one that does not load is no image's fault: the job goes back as it is
     run = _Run(job, engines, held, may_go_on)
     for place, (image, source) in enumerate(_fetched_ahead(waiting, run)):
         if isinstance(left.fault, WorkerFault) or not may_go_on():

@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import threading
 from functools import cache
+from pathlib import Path
 
 from worker.engine import Engine
-from worker.errors import CheckpointError, PhotochromError
+from worker.errors import CheckpointError, ImageFault, PhotochromError, VersionGoneError
 from worker.models.registry import CHAMPION, Pointer, Registry
 from worker.resources import resources
 
@@ -29,7 +30,7 @@ class Serving:
         self._refused: Pointer | None = None
 
     def engine(self, model: str) -> Engine:
-        """The engine of `champion`, of a starter or of a version. Raises CheckpointError, RetryableError."""
+        """The engine of `champion`, a starter or a version. Raises CheckpointError, RetryableError, ImageFault."""
         if model != CHAMPION:
             return self._pinned_engine(model)
         if self._champion is None:
@@ -79,13 +80,25 @@ class Serving:
         return engine.promoted(pointer.promotion.sequence)
 
     def _pinned_engine(self, model: str) -> Engine:
-        """One at a time beside the champion: memory stays at its level, whatever jobs ask for."""
+        """One at a time beside the champion: memory stays at its level, whatever jobs ask for.
+
+        Raises ImageFault ("model-gone") for a version that was cleaned away: no other worker could serve it either.
+        """
+        champion = self._champion
+        if champion and champion.card.sha256 == model:
+            return champion
         with self._loading:
             if model not in self._pinned:
-                engine = Engine.load(self._registry.weights(model))
+                engine = Engine.load(self._weights(model))
                 engine.check()
                 self._pinned = {model: engine}
             return self._pinned[model]
+
+    def _weights(self, model: str) -> Path:
+        try:
+            return self._registry.weights(model)
+        except VersionGoneError as error:
+            raise ImageFault("model-gone", str(error)) from error
 
 
 def _words(pointer: Pointer) -> str:
@@ -101,5 +114,5 @@ def serving() -> Serving:
 
 
 def engine_for(model: str) -> Engine:
-    """The engine that this process serves under a name. Raises CheckpointError, RetryableError."""
+    """The engine that this process serves under a name. Raises CheckpointError, RetryableError, ImageFault."""
     return serving().engine(model)

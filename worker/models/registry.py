@@ -18,7 +18,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker import paths
-from worker.errors import CheckpointError, UsageError
+from worker.errors import CheckpointError, UsageError, VersionGoneError
 from worker.settings import Settings
 from worker.shortage import shortages_translated
 from worker.store import Location, NotFoundError, Store
@@ -102,20 +102,20 @@ class Registry:
         return sha256_of_starter(found) if found in starters() else found
 
     def card(self, sha256: str) -> bytes:
-        """The card of a version or a starter, as JSON. Raises CheckpointError when there is none."""
+        """The card of a version or a starter, as JSON. Raises VersionGoneError when there is none."""
         here = _starter_of(sha256)
         try:
             if here:
                 return here.with_suffix(".json").read_bytes()
             return self._store.get(self._settings.state_bucket, paths.card(sha256)).data
         except (NotFoundError, OSError) as error:
-            raise CheckpointError(f"there is no version {sha256}") from error
+            raise VersionGoneError(f"there is no version {sha256}") from error
 
     def weights(self, model: str) -> Path:
         """The weights file on this machine of a starter or of a version, its card beside it.
 
-        A version that is not here yet is fetched and held against its SHA-256. Raises CheckpointError when there is no
-        such model or it was altered, DiskFullFault.
+        A version that is not here yet is fetched and held against its SHA-256. Raises VersionGoneError when there
+        is none, CheckpointError when it was altered, DiskFullFault.
         """
         if not _SHA256.fullmatch(model):
             return starter(model)
@@ -129,7 +129,7 @@ class Registry:
         try:
             card, data = get(paths.card(sha256)).data, get(paths.weights(sha256)).data
         except NotFoundError as error:
-            raise CheckpointError(f"there is no version {sha256}") from error
+            raise VersionGoneError(f"there is no version {sha256}") from error
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
             raise CheckpointError(f"version {sha256[:12]} was altered: its SHA-256 is {found}")

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Picture
 
 from worker import paths
-from worker.errors import OutOfMemoryFault, RetryableError, WorkerFault
+from worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
 from worker.ledger import Counts
 from worker.runner import TRIES, Leftover
 from worker.runner import run_job as run_with
@@ -156,6 +156,14 @@ def test_a_job_names_its_model(held, make_job, engine):
 
 
 # ---- delivered again
+
+
+def test_a_model_that_is_gone_quarantines_the_images_and_keeps_the_worker(held, make_job):
+    def gone(model):
+        raise ImageFault("model-gone", f"there is no version {model}")
+
+    assert run_job(make_job(2, model="a" * 64), held, engines=gone) == Leftover()
+    assert held.ledger.counts("s").reasons == {"model-gone": 2}
 
 
 def test_an_image_with_an_outcome_is_skipped(held, make_job, aws, engine):

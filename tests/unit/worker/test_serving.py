@@ -7,7 +7,7 @@ import pytest
 
 import worker.serving
 from worker import paths
-from worker.errors import CheckpointError, RetryableError
+from worker.errors import CheckpointError, ImageFault, RetryableError, VersionGoneError
 from worker.models.registry import Pointer, Promotion
 from worker.serving import Serving
 
@@ -151,6 +151,22 @@ def test_a_pinned_version_stays_whatever_is_promoted(served, models):
     models.promote(FIRST, 5)
     served.look()
     assert (served.engine(SECOND).card.sha256, served.engine(SECOND).promotion) == (SECOND, 0)
+
+
+def test_a_version_that_was_cleaned_away_is_the_image_s_fault_and_stops_no_worker(served, models, monkeypatch):
+    def gone(sha256):
+        raise VersionGoneError(f"there is no version {sha256}")
+
+    monkeypatch.setattr(models, "weights", gone)
+    with pytest.raises(ImageFault) as caught:
+        served.engine(SECOND)
+    assert caught.value.reason == "model-gone"
+
+
+def test_a_pin_on_what_is_served_loads_nothing(served, loaded):
+    champion = served.engine("champion")
+    assert served.engine(FIRST) is champion
+    assert len(loaded) == 1
 
 
 def test_of_pinned_versions_one_is_in_memory(served):
