@@ -125,5 +125,8 @@ class Promotions:
                 self._store.put_record(paths.promotion(promotion.sequence), promotion, if_absent=True)
 
     def _put_once(self, key: str, data: bytes) -> None:
-        with suppress(ConflictError):
-            self._store.put(self._bucket, key, data, if_absent=True)
+        try:
+            self._store.head(self._bucket, key)  # what is there already need not travel again
+        except NotFoundError:
+            with suppress(ConflictError):
+                self._store.put(self._bucket, key, data, if_absent=True)
