@@ -7,7 +7,6 @@ stands in the history by then, and the history only grows.
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from training.who import who
 from worker import paths
 from worker.errors import UsageError
 from worker.models import checkpoint
@@ -63,7 +63,7 @@ class Promotions:
             sequence=now.promotion.sequence + 1,
             sha256=sha256,
             name=name,
-            who=getpass.getuser(),
+            who=who(),
             when=datetime.now(UTC).isoformat(timespec="seconds"),
             why=why,
             figures=figures or {},

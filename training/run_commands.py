@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from worker.errors import PhotochromError
+
 if TYPE_CHECKING:
     from training.runs.records import Run, Runs
 
@@ -76,8 +78,11 @@ def list_runs(json: Json = False) -> None:
     """Every run: where it stands, and what became of it."""
     records, _, _ = _tools()
     for name in records.names():
-        run = records.load(name)
-        typer.echo(json_lines.dumps(_summary(run)) if json else _line(run))
+        try:
+            run = records.load(name)
+            typer.echo(json_lines.dumps(_summary(run)) if json else _line(run))
+        except PhotochromError as error:
+            typer.echo(json_lines.dumps({"run": name, "error": str(error)}) if json else f"{name}  {error}")
 
 
 @runs.command()

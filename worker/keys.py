@@ -55,3 +55,8 @@ def queue(priority: int) -> str:
 def progress(run: str) -> str:
     """What the training process last said of a run; with a time to live."""
     return f"photochrom:training:{run}"
+
+
+def begun(run: str, step: int) -> str:
+    """How often a step of a run was begun and did not end; with a time to live."""
+    return f"photochrom:training:{run}:begun:{step}"

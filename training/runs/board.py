@@ -13,6 +13,9 @@ from worker import keys
 from worker.connection import connection, locked, redis_translated
 from worker.settings import Settings
 
+REMEMBERED_SECONDS = 24 * 3600
+"""For which it is known how often a step was begun."""
+
 HEARD_SECONDS = 3600
 """For which the last word of a step is kept."""
 
@@ -31,6 +34,23 @@ class Board:
         """Whether nobody works at a run, and no step of any waits for a training process."""
         with redis_translated():
             return not self._redis.exists(keys.lock(_lock(run))) and not self._redis.llen(keys.TRAINING_QUEUE)
+
+    def waits(self) -> bool:
+        """Whether a step of any run waits for a training process."""
+        with redis_translated():
+            return bool(self._redis.llen(keys.TRAINING_QUEUE))
+
+    def begin(self, run: str, step: int) -> int:
+        """Note that a step is begun; the how-manieth time in a row it is that this did not end."""
+        with redis_translated(), self._redis.pipeline() as pipe:
+            pipe.incr(keys.begun(run, step))
+            pipe.expire(keys.begun(run, step), REMEMBERED_SECONDS)
+            return int(pipe.execute()[0])
+
+    def give_back(self, run: str, step: int) -> None:
+        """Take back a beginning: what came between was nobody's fault."""
+        with redis_translated():
+            self._redis.decr(keys.begun(run, step))
 
     def tell(self, run: str, said: dict[str, Any]) -> None:
         """Say how far the step in hand has come."""

@@ -26,18 +26,14 @@ PLACES = ("a", "b")
 MOST_BYTES = 2**40
 
 
-def is_behind(run: Run) -> bool:
-    """Whether the newest copy is of an earlier state than the run's position."""
-    newest = run.position.copies[0] if run.position.copies else Copy(place="", sha256="", epoch=0, step=0)
-    return (newest.epoch, newest.step) < (run.position.epoch, run.position.step)
-
-
 def save(run: Run, folder: Path, store: Store, settings: Settings) -> tuple[Copy, ...]:
-    """Copy the state that lies in `folder` to S3; gives back what the run's position is to say of its copies."""
-    state = read_position(folder / FILE)
-    if state is None:
+    """Copy the state that lies in `folder` to S3; gives back what the run's position is to say of its copies.
+
+    A state that is not beyond the newest copy makes none.
+    """
+    state, last = read_position(folder / FILE), run.position.copies[:1]
+    if state is None or (last and (state.epoch, state.step) <= (last[0].epoch, last[0].step)):
         return run.position.copies
-    last = run.position.copies[:1]
     place = next(place for place in PLACES if not last or place != last[0].place)
     with shortages_translated(), scratch() as packed:
         with tarfile.open(fileobj=packed, mode="w") as archive:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +26,10 @@ LOOK_SECONDS = 3.0
 """Between two looks whether the run was stopped, and between two words of how far it is."""
 
 
+DEAF_SECONDS = 60.0
+"""After a word that Redis was not there for: each is tried for seconds."""
+
+
 class Interrupted(Exception):
     """The process is to end, and what it does cannot be cut in two: it is done again."""
 
@@ -46,13 +51,19 @@ class Desk(NamedTuple):
 
     def folder(self, run: Run) -> Path:
         """Of the run's state and pictures; there when this comes back."""
-        folder = self.settings.training_folder.expanduser() / "runs" / run.name
+        bucket = f"{self.settings.s3_endpoint} {self.settings.state_bucket} {run.request.created}"
+        own = hashlib.sha256(bucket.encode()).hexdigest()[:8]  # another bucket may have a run of this name, too
+        folder = self.settings.training_folder.expanduser() / "runs" / f"{run.name}-{own}"
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def cache(self) -> Cache:
         """Of photographs at working size, for all runs."""
         return Cache(self.settings.training_folder.expanduser())
+
+    def is_moved(self, run: Run) -> bool:
+        """Whether somebody moved the run since it was read."""
+        return self.runs.load(run.name).etag != run.etag
 
     def put(self, run: Run, part: str, data: bytes) -> None:
         """Write a part of a run to S3."""
@@ -73,24 +84,29 @@ class Watch:
 
     def over(self) -> bool:
         """Whether time is up, the process is to end, or the run was moved by somebody else: stopped, say."""
+        return time.monotonic() > self._until or self._cut_short()
+
+    def _cut_short(self) -> bool:
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._looked = time.monotonic()
             with suppress(RetryableError):
-                self._moved = self._desk.runs.load(self._run.name).etag != self._run.etag
-        return self._moved or self._desk.stopping() or time.monotonic() > self._until
+                self._moved = self._desk.is_moved(self._run)
+        return self._moved or self._desk.stopping()
 
     def tell(self, progress: Progress) -> None:
         """Let `photochrom runs watch` hear how training goes."""
         self._tell(asdict(progress), at_once=bool(progress.figures))
 
     def count(self, done: int, total: int) -> None:
-        """Let it hear how far work that can be counted is. Raises Interrupted when the process is to end."""
-        if self._desk.stopping():
+        """Let it hear how far work that can be counted is. Raises Interrupted when either is to stop."""
+        if self._cut_short():
             raise Interrupted
         self._tell({"done": done, "total": total}, at_once=done == total)
 
     def _tell(self, said: dict[str, Any], at_once: bool) -> None:
         if at_once or time.monotonic() - self._told > LOOK_SECONDS:
             self._told = time.monotonic()
-            with suppress(RetryableError):  # whoever watches hears it later; the work goes on
+            try:
                 self._desk.board.tell(self._run.name, {"phase": self._run.position.phase, **said})
+            except RetryableError:  # whoever watches hears it later; the work goes on
+                self._told += DEAF_SECONDS

@@ -20,7 +20,7 @@ from training.judging.judge import judge as compare
 from training.loop import train as learn
 from training.promotion import OvertakenError, Promotions
 from training.runs import copies
-from training.runs.desk import Desk, Watch
+from training.runs.desk import Desk, Interrupted, Watch
 from training.runs.records import Position, Run, Verdict
 from training.runs.request import FROM_ENCODER
 from training.state import FILE, read_position
@@ -77,8 +77,8 @@ def judge(run: Run, desk: Desk) -> Position:
     copies.bring(run, folder, desk.store, desk.settings)
     weights, promotions = folder / "best.safetensors", Promotions(desk.store, desk.settings)
     challenger, pointer = Engine.load(weights), promotions.registry.pointer()
-    if challenger.card.sha256 == pointer.promotion.sha256:  # cut off behind the promotion
-        return _ended(run, _promoted_before(pointer.promotion))
+    if before := _promoted_before(run, challenger, pointer, promotions):
+        return _ended(run, before)
     if not run.request.evaluation:
         promotions.publish(weights)
         return _ended(run, _verdict(challenger, pointer, ["there is no evaluation set to judge it by"]))
@@ -86,7 +86,9 @@ def judge(run: Run, desk: Desk) -> Position:
     promotions.publish(weights, judgement.summary())
     promotion = None
     if judgement.promote and run.request.promote:
-        why = f"run {run.name}: {'; '.join(judgement.reasons)}"
+        if desk.is_moved(run):
+            raise Interrupted
+        why = _why(run) + "; ".join(judgement.reasons)
         try:
             promotion = promotions.promote(challenger.card.sha256, why, judgement.figures, expected=pointer)
         except OvertakenError:  # it is held against the new champion, in the next step
@@ -128,10 +130,20 @@ def _verdict(
     )
 
 
-def _promoted_before(now: Promotion) -> Verdict:
+def _promoted_before(run: Run, challenger: Engine, pointer: Pointer, promotions: Promotions) -> Verdict | None:
+    """The verdict where this step was cut off behind the promotion, whatever was promoted since by somebody else."""
+    sha256 = challenger.card.sha256
+    ours = [found for found in promotions.history() if found.sha256 == sha256 and found.why.startswith(_why(run))]
+    found = ours[0] if ours else pointer.promotion
+    if found.sha256 != sha256:
+        return None
     return Verdict(
-        challenger=now.sha256, champion=now.previous, sequence=now.sequence, reasons=[now.why], figures=now.figures
+        challenger=sha256, champion=found.previous, sequence=found.sequence, reasons=[found.why], figures=found.figures
     )
+
+
+def _why(run: Run) -> str:
+    return f"run {run.name}: "
 
 
 PHASES: dict[str, Callable[[Run, Desk], Position]] = {"prepare": prepare, "train": train, "judge": judge}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -22,6 +23,8 @@ log = logging.getLogger("photochrom.training")
 
 Phase = Literal["prepare", "train", "judge"]
 Status = Literal["running", "stopped", "ended", "failed"]
+
+RESUMABLE: tuple[Status, ...] = ("stopped", "failed")
 
 
 class Verdict(BaseModel):
@@ -90,17 +93,14 @@ class Runs:
         self._bucket = settings.state_bucket
 
     def start(self, request: Request) -> None:
-        """Begin a run. Raises UsageError where one of its model goes on already, or one of its name is there."""
+        """Begin a run; asking for the same twice is asking once.
+
+        Raises UsageError where one of its model goes on already, or another one of its name is there.
+        """
         held = self._held(request.model)
-        going = self._going(held.name)
-        if going is not None:
-            raise UsageError(f"run {going.name} of {request.model} is {going.position.status}: one a model at a time")
-        try:
-            self._store.put_record(paths.run(request.name, "request.json"), request, if_absent=True)
-            self._store.put_record(paths.run(request.name, "position.json"), Position(), if_absent=True)
-        except ConflictError as error:
-            raise UsageError(f"there is a run {request.name!r} already") from error
-        self._take(request.model, request.name, held)
+        self._refuse_second(request, held)
+        self._put_records(request)
+        self._take(request, held)
 
     def load(self, name: str) -> Run:
         """Raises UsageError where there is none of that name, WorkerFault for a broken record."""
@@ -122,7 +122,10 @@ class Runs:
         try:
             etag = self._store.put_record(paths.run(run.name, "position.json"), position, if_match=run.etag)
         except (ConflictError, NotFoundError) as error:
-            raise LateError(run.name) from error
+            there = self.load(run.name)
+            if there.position != position:  # else it was written, and only the answer lost
+                raise LateError(run.name) from error
+            return there
         return Run(run.request, position, etag)
 
     def stop(self, name: str) -> None:
@@ -132,23 +135,19 @@ class Runs:
     def resume(self, name: str) -> None:
         """Let a stopped or failed run go on. Raises UsageError where it is neither, or another one of its model is."""
         run = self.load(name)
+        if run.position.status not in RESUMABLE:
+            raise UsageError(f"run {name} is {run.position.status}, not {' or '.join(RESUMABLE)}")
         held = self._held(run.request.model)
-        if held.name != name:
-            if going := self._going(held.name):
-                raise UsageError(f"run {going.name} of {run.request.model} goes on: one a model at a time")
-            self._take(run.request.model, name, held)
-        self._change(name, ("stopped", "failed"), status="running", why="")
+        self._refuse_second(run.request, held)
+        self._take(run.request, held)
+        self._change(name, RESUMABLE, status="running", why="")
 
     def active(self) -> Iterator[Run]:
         """The runs that are to go on, at most one a model."""
         for listed in self._store.list(Location(self._bucket, paths.ACTIVE_RUNS)):
             model = listed.key.removeprefix(paths.ACTIVE_RUNS).removesuffix(".json")
-            try:
-                run = self._going(self._held(model).name)
-            except WorkerFault as error:  # one malformed record stops no other run
-                log.error("no run of %s goes on: %s", model, error, extra={"action": "run_unknown"})
-                continue
-            if run is not None and run.position.status == "running":
+            run = self._running(self._held(model).name)
+            if run is not None:
                 yield run
 
     def is_active(self, run: Run) -> bool:
@@ -171,30 +170,61 @@ class Runs:
                 continue
         raise UsageError(f"run {name} is being moved by others all the time")
 
-    def _going(self, name: str) -> Run | None:
-        """The run of that name, unless it has ended, failed or never began."""
+    def _refuse_second(self, request: Request, held: _Held) -> None:
+        running = self._running(held.name) if held.name != request.name else None
+        if running is not None:
+            raise UsageError(f"run {running.name} of {request.model} goes on already: one a model at a time")
+
+    def _running(self, name: str) -> Run | None:
+        """The run of that name, if it goes on. One that cannot be read does not, and stops no other."""
         try:
             run = self.load(name) if name else None
-        except UsageError:
+        except UsageError:  # whoever wanted to begin it was cut off
             return None
-        return run if run is not None and run.position.status in ("running", "stopped") else None
+        except WorkerFault as error:
+            log.error("%s", error, extra={"action": "run_unknown"})
+            return None
+        return run if run is not None and run.position.status == "running" else None
+
+    def _put_records(self, request: Request) -> None:
+        try:
+            self._store.put_record(paths.run(request.name, "request.json"), request, if_absent=True)
+        except ConflictError as error:
+            there = self._store.get(self._bucket, paths.run(request.name, "request.json"))
+            if not request.asks_the_same(Request.model_validate_json(there.data)):
+                raise UsageError(f"there is another run {request.name!r} already") from error
+        with suppress(ConflictError):
+            self._store.put_record(paths.run(request.name, "position.json"), Position(), if_absent=True)
+        if (status := self.load(request.name).position.status) != "running":
+            raise UsageError(f"there is a run {request.name!r} already, which is {status}")
 
     def _held(self, model: str) -> _Held:
         try:
             stored = self._store.get(self._bucket, paths.active_run(model))
-            return _Held(Active.model_validate_json(stored.data).run, stored.etag)
         except NotFoundError:
             return _Held("", None)
-        except ValidationError as error:
-            raise WorkerFault(f"the record of the active run of {model} is malformed") from error
+        try:
+            return _Held(Active.model_validate_json(stored.data).run, stored.etag)
+        except ValidationError:
+            log.error("what names the active run of %s is malformed", model, extra={"action": "run_unknown"})
+            return _Held("", stored.etag)
 
-    def _take(self, model: str, name: str, held: _Held) -> None:
+    def _take(self, request: Request, held: _Held) -> None:
+        """Make it the one run of its model, also where it is that: who saw the pointer before comes too late."""
         try:
             self._store.put_record(
-                paths.active_run(model), Active(run=name), if_match=held.etag, if_absent=held.etag is None
+                paths.active_run(request.model),
+                Active(run=request.name),
+                if_match=held.etag,
+                if_absent=held.etag is None,
             )
         except (ConflictError, NotFoundError) as error:
-            raise UsageError(f"another run of {model} was begun just now") from error
+            if self._held(request.model).name == request.name:  # written, and only the answer lost
+                return
+            run = self.load(request.name)
+            if run.position.steps == 0:
+                self.move(run, run.position.moved(status="failed", why="another run was begun at the same time"))
+            raise UsageError(f"another run of {request.model} was begun just now") from error
 
 
 class Active(BaseModel):

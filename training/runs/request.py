@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from training.recipe import Recipe, recipe_for
+from training.who import who as whoever
 from worker import paths
 from worker.errors import UsageError
 from worker.models.registry import CHAMPION, Registry
@@ -24,7 +25,7 @@ FROM_ENCODER = "encoder"
 class Request(BaseModel):
     """What a run is to do; it never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)  # a version that comes after may know more
 
     name: str
     model: str = Field(description="name of the recipe: there is one run a model at a time")
@@ -34,9 +35,14 @@ class Request(BaseModel):
     start: str = Field(CHAMPION, description="the weights it starts from: a version's SHA-256, a starter, or encoder")
     encoder: str = Field("", description="first weights of the VGG16, where it starts from encoder")
     promote: bool = Field(True, description="whether a challenger that passes the gate is promoted")
-    who: str = Field(default_factory=getpass.getuser)
+    who: str = Field(default_factory=whoever)
     created: str = Field(default_factory=lambda: now())
     code_version: str = VERSION
+
+    def asks_the_same(self, other: Request) -> bool:
+        """Whoever asked, and whenever."""
+        apart = {"who", "created", "code_version"}
+        return self.model_dump(exclude=apart) == other.model_dump(exclude=apart)
 
 
 def request_of(settings: Settings, store: Store, name: str = "", **asked: Any) -> Request:
@@ -61,6 +67,9 @@ def request_of(settings: Settings, store: Store, name: str = "", **asked: Any) -
     start = chosen.pop("start")
     if start != FROM_ENCODER:
         start = registry.whole(start)
+        made = json.loads(registry.card(start)).get("architecture")
+        if made != recipe.architecture:
+            raise UsageError(f"the architecture of {start[:12]} is {made}, the recipe's {recipe.architecture}")
     name = name or f"{chosen['model']}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     if not NAME_PATTERN.fullmatch(name):
         raise UsageError(f"{name!r} is no name for a run: letters, digits, - and _")

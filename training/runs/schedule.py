@@ -5,12 +5,14 @@ What was due while no control process ran is made up for once.
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from celery.schedules import crontab
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from training.runs.records import Runs
 from training.runs.request import request_of
@@ -41,36 +43,52 @@ def parse(schedule: str) -> crontab:
         raise UsageError(f"PHOTOCHROM_TRAINING_SCHEDULE {schedule!r} is not cron's five fields: {error}") from error
 
 
-def due(schedule: str, since: datetime, now: datetime) -> bool:
-    """Whether a time of the schedule lies behind `since` and not behind `now`."""
+def due(schedule: str, since: datetime, now: datetime) -> datetime | None:
+    """The first time of the schedule behind `since`, unless it is behind `now`, too."""
     times = parse(schedule)
     times.nowfun = lambda: now
-    return bool(times.is_due(since).is_due)
+    last, wait, _ = times.remaining_delta(since)
+    first: datetime = last + wait
+    return first if first <= now else None
 
 
 def start_what_is_due(store: Store, settings: Settings, now: datetime | None = None) -> str | None:
     """Begin the run that is due, if one is; gives back its name. Safe to be asked twice, and by two processes.
 
-    Raises UsageError for a schedule or a run that cannot be carried out.
+    The run is named after its time and begun before that is noted, so that whoever is cut off between begins it again,
+    and it is one. Raises UsageError for a schedule or a run that cannot be carried out.
     """
     if not settings.training_schedule:
         return None
     parse(settings.training_schedule)
     now = now or datetime.now(UTC)
     read = _read(store, settings)
-    if read.looked and not due(settings.training_schedule, read.looked.until, now):
+    first = due(settings.training_schedule, min(read.looked.until, now), now) if read.looked else None
+    if read.looked and not first:
         return None
+    name = None
     try:
-        looked = Looked(until=now)
-        store.put_record(paths.SCHEDULE, looked, if_match=read.etag, if_absent=read.etag is None)
-    except (ConflictError, NotFoundError):  # another control process did
-        return None
-    if read.looked is None:
-        return None  # the schedule counts from its first look on
-    request = request_of(settings, store, f"{settings.training_recipe}-{now:%Y%m%d-%H%M%S}")
+        if first:  # the schedule counts from its first look on
+            name = _begin(first, store, settings)
+    except UsageError:
+        _note(Looked(until=now), read, store)
+        raise
+    _note(Looked(until=now), read, store)
+    return name
+
+
+def _begin(due_at: datetime, store: Store, settings: Settings) -> str:
+    name = f"{settings.training_recipe}-{due_at:%Y%m%d-%H%M}"
+    seed = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)  # the same photographs in another order each time
+    request = request_of(settings, store, name, overrides={"seed": seed, **settings.training_overrides})
     Runs(store, settings).start(request)
-    log.info("the schedule began run %s", request.name, extra={"action": "run_begun"})
-    return request.name
+    log.info("the schedule began run %s", name, extra={"action": "run_begun"})
+    return name
+
+
+def _note(looked: Looked, read: _Read, store: Store) -> None:
+    with suppress(ConflictError, NotFoundError):  # another control process did
+        store.put_record(paths.SCHEDULE, looked, if_match=read.etag, if_absent=read.etag is None)
 
 
 def _read(store: Store, settings: Settings) -> _Read:
@@ -78,4 +96,7 @@ def _read(store: Store, settings: Settings) -> _Read:
         stored = store.get(settings.state_bucket, paths.SCHEDULE)
     except NotFoundError:
         return _Read(None, None)
-    return _Read(Looked.model_validate_json(stored.data), stored.etag)
+    try:
+        return _Read(Looked.model_validate_json(stored.data), stored.etag)
+    except ValidationError:
+        return _Read(None, stored.etag)

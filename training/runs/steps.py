@@ -7,12 +7,17 @@ position that is there. So two that work at one run, however that came about, ne
 from __future__ import annotations
 
 import logging
+import shutil
 
 from training.runs import copies
 from training.runs.desk import Desk, Interrupted
 from training.runs.phases import PHASES
 from training.runs.records import LateError, Position, Run
-from worker.errors import UsageError, WorkerFault
+from training.state import FILE, read_position
+from worker.errors import RetryableError, UsageError, WorkerFault
+
+MOST_STARTS = 10
+"""Of one step, in a row, without an end: a process that is killed each time is not started for ever."""
 
 log = logging.getLogger("photochrom.training")
 
@@ -29,26 +34,49 @@ def take_step(name: str, desk: Desk) -> bool:
             return False
         log.info("run %s: step %d, %s", name, run.position.steps + 1, run.position.phase, extra={"action": "step"})
         try:
-            position = PHASES[run.position.phase](run, desk)
+            position = _position_behind(run, desk)
         except Interrupted:
-            return True
-        except (UsageError, WorkerFault) as error:
-            log.error("run %s failed: %s", name, error, extra={"action": "run_failed"})
-            position = run.position.moved(status="failed", why=str(error))
-        return _move(run, position.moved(steps=position.steps + 1), desk)
+            return desk.runs.is_active(desk.runs.load(name))
+        moved = _move(run, position.moved(steps=position.steps + 1), desk)
+        if moved and position.status == "ended":
+            shutil.rmtree(desk.folder(run), ignore_errors=True)  # all that is of use lies in S3
+        return moved and position.status == "running"
+
+
+def _position_behind(run: Run, desk: Desk) -> Position:
+    """Where the run stands when its step is done. What no second try would mend fails it. Raises RetryableError."""
+    if desk.board.begin(run.name, run.position.steps) > MOST_STARTS:
+        return _failed(run, f"{MOST_STARTS} starts of a step never ended: the process is killed each time, for memory?")
+    try:
+        position = PHASES[run.position.phase](run, desk)
+    except (UsageError, WorkerFault) as error:
+        position = _failed(run, str(error))
+    except (RetryableError, Interrupted):
+        desk.board.give_back(run.name, run.position.steps)
+        raise
+    except Exception as error:
+        log.exception("run %s: not foreseen", run.name)
+        position = _failed(run, f"{type(error).__name__}: {error}")
+    return position
+
+
+def _failed(run: Run, why: str) -> Position:
+    log.error("run %s failed: %s", run.name, why, extra={"action": "run_failed"})
+    return run.position.moved(status="failed", why=why)
 
 
 def leave_copy(name: str, desk: Desk) -> None:
     """Copy the state of a run to S3 if that is behind the run: this machine may be gone in a moment."""
     with desk.board.work(name) as mine:
         run = desk.runs.load(name)
-        if mine and copies.is_behind(run):
-            desk.runs.move(
-                run, run.position.moved(copies=copies.save(run, desk.folder(run), desk.store, desk.settings))
-            )
+        state = read_position(desk.folder(run) / FILE)
+        if mine and state and (state.epoch, state.step) == (run.position.epoch, run.position.step):
+            saved = copies.save(run, desk.folder(run), desk.store, desk.settings)
+            desk.runs.move(run, run.position.moved(copies=saved))
 
 
 def _move(run: Run, position: Position, desk: Desk) -> bool:
+    """Move the run; whether that is its position now. A run that was stopped during the step stays so."""
     try:
         desk.runs.move(run, position)
     except LateError:
@@ -56,7 +84,7 @@ def _move(run: Run, position: Position, desk: Desk) -> bool:
         if there.position.steps != run.position.steps:
             log.warning("run %s went on elsewhere meanwhile", run.name, extra={"action": "step_late"})
             return False
-        if position.status == "running":  # it was stopped during the step, which counts all the same
+        if position.status == "running":
             position = position.moved(status=there.position.status, why=there.position.why)
-        return _move(there, position, desk)
-    return position.status == "running"
+        return _move(there, position, desk) and position.status == "running"
+    return True

@@ -59,14 +59,16 @@ def desk() -> Desk:
 
 @app.task(name=TRAIN_STEP, acks_late=False)
 def train_step(run: str) -> None:
-    """Take a run one step further, and send for the next one.
+    """Take a run step by step, for as long as no other run's step waits; then send for its next one.
 
     The message is acknowledged at once: the control process sees that nobody works at a run and sends another.
     """
-    _worked_at.add(run)
     try:
-        if take_step(run, desk()) and desk().board.is_left_alone(run):
-            send_step(run)
+        while take_step(run, desk()):
+            _worked_at.add(run)
+            if drain.is_draining() or desk().board.waits():  # another process, or another run, has its turn
+                send_step(run)
+                return
     except RetryableError as error:
         log.warning("run %s waits: %s", run, error, extra={"action": "run_waits"})
         _draining.wait(PAUSE_SECONDS)

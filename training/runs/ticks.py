@@ -24,14 +24,22 @@ def board() -> Board:
 @app.task(name=TRAINING)
 def training() -> None:
     """One tick. It may come twice, and in two processes: a step that is sent twice is taken once."""
+    for part in (_begin, _send):
+        try:
+            part()
+        except PhotochromError as error:
+            log.error("training waits: %s", error, extra={"action": "training_waits"})
+        except Exception:  # the other part is not to wait for it
+            log.exception("not foreseen", extra={"action": "training_waits"})
+
+
+def _begin() -> None:
     held = resources()
-    try:
-        start_what_is_due(held.store, held.settings)
-    except PhotochromError as error:
-        log.error("the schedule begins no run: %s", error, extra={"action": "run_refused"})
-    try:
-        for run in Runs(held.store, held.settings).active():
-            if board().is_left_alone(run.name):
-                send_step(run.name)
-    except PhotochromError as error:
-        log.warning("training waits: %s", error, extra={"action": "training_waits"})
+    start_what_is_due(held.store, held.settings)
+
+
+def _send() -> None:
+    held = resources()
+    for run in Runs(held.store, held.settings).active():
+        if board().is_left_alone(run.name):
+            send_step(run.name)

@@ -38,7 +38,8 @@ VERDICT = Verdict(challenger="c" * 64, champion="a" * 64, sequence=4, reasons=["
 
 
 def test_a_run_is_begun_with_settings_of_ones_own(runs):
-    done = photochrom("start", SOURCE, "--recipe", "autoencoder", "--set", "epochs=3", "--set", "rate=0.01", "--json")
+    own = ["--recipe", "autoencoder", "--start", "encoder", "--set", "epochs=3", "--set", "rate=0.01"]
+    done = photochrom("start", SOURCE, *own, "--json")
     assert done.exit_code == 0, done.output
     request = runs.load(json.loads(done.stdout)["run"]).request
     assert (request.source, request.model) == (SOURCE, "autoencoder")

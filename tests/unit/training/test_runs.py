@@ -8,6 +8,7 @@ from training.runs.request import FROM_ENCODER, Request, request_of
 from worker import paths
 from worker.errors import UsageError, WorkerFault
 from worker.models.registry import sha256_of_starter
+from worker.store import ConflictError
 
 
 def asked(name, model="vgg16-yuv", **changes):
@@ -31,7 +32,7 @@ def test_a_run_that_was_begun_is_active_and_stands_at_its_beginning(runs):
 def test_there_is_one_run_a_model_at_a_time(runs):
     runs.start(asked("first"))
     runs.start(asked("other", "autoencoder"))
-    with pytest.raises(UsageError, match="run first of vgg16-yuv is running"):
+    with pytest.raises(UsageError, match="run first of vgg16-yuv goes on already"):
         runs.start(asked("second"))
     assert {run.name for run in runs.active()} == {"first", "other"}
 
@@ -52,18 +53,19 @@ def test_of_two_that_begin_a_run_at_once_one_learns_it(runs, store, settings, mo
     held = runs._held("vgg16-yuv")
     runs.start(asked("first"))
     late = Runs(store, settings)
-    monkeypatch.setattr(late, "_held", lambda model: held)
+    looks = iter([held])
+    monkeypatch.setattr(late, "_held", lambda model: next(looks, None) or runs._held(model))
     with pytest.raises(UsageError, match="begun just now"):
         late.start(asked("second"))
     assert [run.name for run in runs.active()] == ["first"]
-    assert not runs.is_active(runs.load("second"))
+    assert runs.load("second").position.status == "failed"
 
 
 def test_a_name_is_used_once(runs):
     runs.start(asked("first"))
     first = runs.load("first")
     runs.move(first, first.position.moved(status="ended"))
-    with pytest.raises(UsageError, match="there is a run 'first' already"):
+    with pytest.raises(UsageError, match="there is a run 'first' already, which is ended"):
         runs.start(asked("first"))
 
 
@@ -90,10 +92,68 @@ def test_a_stopped_run_is_not_active_until_it_is_resumed(runs):
     assert not list(runs.active())
     with pytest.raises(UsageError, match="is stopped, not running"):
         runs.stop("first")
-    with pytest.raises(UsageError, match="one a model at a time"):  # it may be resumed any time
-        runs.start(asked("second"))
     runs.resume("first")
     assert [run.name for run in runs.active()] == ["first"]
+
+
+def test_a_stopped_run_makes_room_for_another_and_waits_for_its_end(runs):
+    runs.start(asked("first"))
+    runs.stop("first")
+    runs.start(asked("second"))
+    with pytest.raises(UsageError, match="run second of vgg16-yuv goes on"):
+        runs.resume("first")
+    runs.stop("second")
+    runs.resume("first")
+    assert [run.name for run in runs.active()] == ["first"]
+
+
+def test_what_has_ended_is_not_resumed_and_takes_no_place(runs):
+    runs.start(asked("first"))
+    first = runs.load("first")
+    runs.move(first, first.position.moved(status="ended"))
+    runs.start(asked("second"))
+    with pytest.raises(UsageError, match="is ended, not stopped or failed"):
+        runs.resume("first")
+    assert [run.name for run in runs.active()] == ["second"]
+
+
+def test_asking_for_the_same_run_twice_is_asking_once(runs):
+    runs.start(asked("first"))
+    run = runs.load("first")
+    runs.move(run, run.position.moved(steps=3))
+    runs.start(asked("first"))
+    assert runs.load("first").position.steps == 3
+    with pytest.raises(UsageError, match="another run 'first'"):
+        runs.start(asked("first", evaluation="another"))
+
+
+def test_who_was_cut_off_while_beginning_a_run_begins_it_again(runs, store, settings):
+    request = asked("first")
+    store.put_record(paths.run("first", "request.json"), request)
+    runs.start(request)
+    assert [run.name for run in runs.active()] == ["first"]
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_run_from_beginning(runs, store, settings):
+    runs.start(asked("first"))
+    store.put(settings.state_bucket, paths.run("first", "position.json"), b"?")
+    runs.start(asked("second"))
+    assert [run.name for run in runs.active()] == ["second"]
+
+
+def test_a_position_that_was_written_and_whose_answer_was_lost_is_moved(runs, store, settings, monkeypatch):
+    runs.start(asked("first"))
+    run = runs.load("first")
+    put = store.put_record
+
+    def lose_the_answer(key, record, **condition):
+        put(key, record, **condition)
+        raise ConflictError("412, since botocore tried again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put_record", lose_the_answer)
+        moved = runs.move(run, run.position.moved(steps=1))
+    assert runs.move(moved, moved.position.moved(steps=2)).position.steps == 2
 
 
 def test_a_failed_run_is_resumed_unless_another_one_goes_on(runs):
@@ -158,6 +218,9 @@ def test_what_is_asked_for_goes_before_the_settings(store, settings):
         ({"source": "s3://a", "model": "unknown"}, "unknown model"),
         ({"source": "s3://a", "start": "0123456789"}, "there is no model"),
         ({"source": "s3://a", "overrides": {"epochs": 0}}, "epochs"),
+        ({"source": "s3://a", "model": "autoencoder", "start": "champion"}, "is vgg16-yuv"),
+        ({"source": "/etc"}, "s3://"),
+        ({"source": "s3://a", "evaluation": "missing"}, "no evaluation set"),
         ({"source": "s3://a", "name": "a/b"}, "no name for a run"),
     ],
 )

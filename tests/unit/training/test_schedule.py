@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from training.runs import schedule
 from training.runs.records import Runs
 from training.runs.schedule import due, parse, start_what_is_due
+from worker import paths
 from worker.errors import UsageError
 
 NIGHT = datetime(2026, 3, 1, 2, 59, tzinfo=UTC)
@@ -21,6 +22,7 @@ def nightly(settings):
             "training_schedule": "0 3 * * *",
             "training_source": "s3://photographs/",
             "training_recipe": "autoencoder",
+            "training_start": "encoder",
         }
     )
 
@@ -38,19 +40,55 @@ def test_a_run_begins_at_its_time_and_not_before(store, nightly):
     assert (run.name, run.request.model) == (name, "autoencoder")
 
 
+def test_who_is_cut_off_behind_the_beginning_begins_the_same_run_again(store, nightly, monkeypatch):
+    start_what_is_due(store, nightly, NIGHT)
+    later = NIGHT + timedelta(minutes=5)
+    with monkeypatch.context() as patch:
+        patch.setattr(schedule, "_note", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            start_what_is_due(store, nightly, later)
+    assert start_what_is_due(store, nightly, later + timedelta(seconds=10)) == "autoencoder-20260301-0300"
+    assert Runs(store, nightly).names() == ["autoencoder-20260301-0300"]
+    assert start_what_is_due(store, nightly, later + timedelta(seconds=20)) is None
+
+
+def test_each_run_of_the_schedule_sees_its_photographs_in_another_order(store, nightly):
+    start_what_is_due(store, nightly, NIGHT)
+    seeds = []
+    for day in range(2):
+        name = start_what_is_due(store, nightly, NIGHT + timedelta(days=day, minutes=2))
+        seeds.append(Runs(store, nightly).load(name).request.recipe.seed)
+        ended(Runs(store, nightly))
+    assert len(set(seeds)) == 2
+
+
+def test_a_clock_that_was_ahead_does_not_silence_the_schedule(store, nightly):
+    store.put_record(paths.SCHEDULE, schedule.Looked(until=NIGHT + timedelta(days=300)))
+    assert start_what_is_due(store, nightly, NIGHT) is None
+    store.put_record(paths.SCHEDULE, schedule.Looked(until=NIGHT))
+    assert start_what_is_due(store, nightly, NIGHT + timedelta(minutes=2))
+
+
+def test_a_malformed_note_of_the_schedule_is_written_anew(store, nightly):
+    store.put(nightly.state_bucket, paths.SCHEDULE, b"?")
+    assert start_what_is_due(store, nightly, NIGHT) is None
+    assert start_what_is_due(store, nightly, NIGHT + timedelta(minutes=2))
+
+
 def test_it_begins_once_a_time_however_often_one_looks(store, nightly):
     start_what_is_due(store, nightly, NIGHT)
     begun = [start_what_is_due(store, nightly, NIGHT + timedelta(seconds=55 + look)) for look in range(0, 60, 5)]
     assert sum(name is not None for name in begun) == 1
 
 
-def test_of_two_control_processes_one_begins_it(store, nightly, monkeypatch):
+def test_of_two_control_processes_that_look_at_once_both_begin_one_run(store, nightly, monkeypatch):
     start_what_is_due(store, nightly, NIGHT)
     read = schedule._read(store, nightly)
     later = NIGHT + timedelta(hours=1)
-    assert start_what_is_due(store, nightly, later)
-    monkeypatch.setattr(schedule, "_read", lambda *_: read)  # the other one looked at the same time
-    assert start_what_is_due(store, nightly, later) is None
+    first = start_what_is_due(store, nightly, later)
+    monkeypatch.setattr(schedule, "_read", lambda *_: read)
+    assert start_what_is_due(store, nightly, later) == first
+    assert Runs(store, nightly).names() == [first]
 
 
 def test_what_was_missed_is_made_up_for_once(store, nightly):
@@ -89,4 +127,5 @@ def test_it_is_due_if_and_only_if_a_time_lies_between(hour, minute, begin, minut
     now = since + timedelta(minutes=minutes)
     first = since.replace(hour=hour, minute=minute, second=0)
     times = [first + timedelta(days=day) for day in range(5)]
-    assert due(f"{minute} {hour} * * *", since, now) == any(since < time <= now for time in times)
+    found = [time for time in times if since < time <= now]
+    assert due(f"{minute} {hour} * * *", since, now) == (found[0] if found else None)

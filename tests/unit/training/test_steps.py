@@ -197,9 +197,7 @@ def test_a_worse_challenger_is_published_and_not_promoted_and_says_why(begin, de
 
 
 def test_a_challenger_with_values_that_are_not_finite_fails_the_run(begin, desk):
-    begin()
-    while desk.runs.load("run").position.phase != "judge":
-        take_step("run", desk)
+    to_judging(desk, begin())
     weights = desk.folder(desk.runs.load("run")) / "best.safetensors"
     network, card = checkpoint.read(weights)
     next(iter(network.parameters())).data.fill_(float("nan"))
@@ -211,14 +209,9 @@ def test_a_challenger_with_values_that_are_not_finite_fails_the_run(begin, desk)
     assert Registry(desk.store, desk.settings).pointer().promotion.sha256 == sha256_of_starter("vgg16-yuv")
 
 
-def test_a_run_that_was_cut_off_behind_its_promotion_ends_as_promoted(begin, poor_champion, desk, monkeypatch):
-    begin()
-    while desk.runs.load("run").position.phase != "judge":
-        take_step("run", desk)
-    with monkeypatch.context() as patch:
-        patch.setattr(phases, "_ended", lambda *_: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            take_step("run", desk)
+def test_a_run_that_was_cut_off_behind_its_promotion_ends_as_promoted(begin, poor_champion, desk):
+    to_judging(desk, begin())
+    phases.judge(desk.runs.load("run"), desk)  # and then it is killed
     promotion = Registry(desk.store, desk.settings).pointer().promotion
     assert not take_step("run", desk)
     verdict = desk.runs.load("run").position.verdict
@@ -227,10 +220,101 @@ def test_a_run_that_was_cut_off_behind_its_promotion_ends_as_promoted(begin, poo
     assert Registry(desk.store, desk.settings).pointer().promotion == promotion
 
 
-def test_where_somebody_else_promoted_meanwhile_it_is_judged_again(begin, poor_champion, desk, monkeypatch):
+def to_judging(desk, name="run"):
+    while desk.runs.load(name).position.phase != "judge":
+        take_step(name, desk)
+
+
+def test_a_rollback_behind_a_promotion_that_was_cut_off_stays(begin, poor_champion, desk):
+    to_judging(desk, begin())
+    phases.judge(desk.runs.load("run"), desk)  # and then the machine is gone
+    Promotions(desk.store, desk.settings).rollback("skies too green")
+    assert not take_step("run", desk)
+    assert desk.runs.load("run").position.verdict.sequence == 2
+    assert Registry(desk.store, desk.settings).pointer().promotion.sha256 == poor_champion
+
+
+def test_a_run_that_is_stopped_while_it_is_judged_is_not_promoted(begin, poor_champion, desk, monkeypatch):
+    to_judging(desk, begin())
+    compare = phases.compare
+
+    def meanwhile(*arguments):
+        desk.runs.stop("run")
+        return compare(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(phases, "compare", meanwhile)
+        assert not take_step("run", desk)
+    assert Registry(desk.store, desk.settings).pointer().promotion.sha256 == poor_champion
+    assert desk.runs.load("run").position.status == "stopped"
+    desk.runs.resume("run")
+    assert not take_step("run", desk)
+    assert desk.runs.load("run").position.verdict.sequence == 2
+
+
+def test_what_nobody_foresaw_fails_the_run_and_says_what_it_was(begin, desk, monkeypatch):
     begin()
-    while desk.runs.load("run").position.phase != "judge":
-        take_step("run", desk)
+    monkeypatch.setitem(steps.PHASES, "prepare", lambda *_: {}["missing"])
+    assert not take_step("run", desk)
+    position = desk.runs.load("run").position
+    assert (position.status, position.why) == ("failed", "KeyError: 'missing'")
+
+
+def test_a_step_that_kills_its_process_each_time_fails_the_run_in_the_end(begin, desk, monkeypatch):
+    begin()
+
+    def killed(*_):
+        raise SystemExit  # as good as killed: nothing is noted
+
+    monkeypatch.setitem(steps.PHASES, "prepare", killed)
+    for _ in range(steps.MOST_STARTS):
+        with pytest.raises(SystemExit):
+            take_step("run", desk)
+    assert not take_step("run", desk)
+    assert desk.runs.load("run").position.status == "failed"
+    assert "never ended" in desk.runs.load("run").position.why
+
+
+def test_steps_that_s3_was_away_for_are_not_counted_as_killed(begin, desk, monkeypatch):
+    begin()
+
+    def away(*_):
+        raise RetryableError("S3 is away")
+
+    with monkeypatch.context() as patch:
+        patch.setitem(steps.PHASES, "prepare", away)
+        for _ in range(steps.MOST_STARTS + 5):
+            with pytest.raises(RetryableError):
+                take_step("run", desk)
+    assert take_step("run", desk)
+
+
+def test_a_process_that_was_left_behind_copies_nothing(begin, desk, tmp_path):
+    """Its own state is of long ago; the run went on elsewhere."""
+    left, other = (with_settings(desk, training_folder=tmp_path / name) for name in ("left", "other"))
+    take_step(begin(evaluation=""), left)
+    take_step("run", with_settings(left, training_step_seconds=1e-9))
+    with other.cache() as cache:
+        prepare("s3://archive/learnt/", list_source("s3://archive/learnt/", desk.store), cache, desk.store)
+    for _ in range(3):
+        take_step("run", with_settings(other, **HASTY))
+    before = desk.runs.load("run").position.copies
+    leave_copy("run", left)
+    assert desk.runs.load("run").position.copies == before
+
+
+def test_a_run_of_the_same_name_in_another_bucket_has_a_folder_of_its_own(begin, desk):
+    run = desk.runs.load(begin())
+    assert desk.folder(run) != with_settings(desk, state_bucket="another").folder(run)
+
+
+def test_nothing_is_left_on_the_disk_of_a_run_that_has_ended(begin, desk):
+    finish(begin(evaluation=""), desk)
+    assert not list(desk.settings.training_folder.glob("runs/*/*"))
+
+
+def test_where_somebody_else_promoted_meanwhile_it_is_judged_again(begin, poor_champion, desk, monkeypatch):
+    to_judging(desk, begin())
     compare, other = phases.compare, sha256_of_starter("autoencoder")
 
     def slowly(*arguments):

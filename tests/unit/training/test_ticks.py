@@ -80,6 +80,14 @@ def test_a_run_that_may_not_go_on_is_sent_none(sent, runs, status):
     assert sent == []
 
 
+def test_what_goes_wrong_with_the_schedule_keeps_no_run_waiting(sent, runs, monkeypatch, caplog):
+    begin(runs, "first")
+    monkeypatch.setattr(ticks, "start_what_is_due", lambda *_: 1 / 0)
+    ticks.training()
+    assert sent == ["first"]
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_malformed_run_does_not_keep_the_others_waiting(sent, runs, store, settings):
     begin(runs, "broken", "autoencoder")
     begin(runs, "whole")
@@ -125,24 +133,42 @@ def stepping(exported, monkeypatch):
     tasks.desk.cache_clear()
     monkeypatch.setattr(tasks, "PAUSE_SECONDS", 0)
 
-    def let(outcome):
+    def let(*outcomes):
+        left = list(outcomes)
+
         def take_step(run, desk):
             assert isinstance(desk, Desk)
+            outcome = left.pop(0)
             if isinstance(outcome, Exception):
                 raise outcome
             return outcome
 
         monkeypatch.setattr(tasks, "take_step", take_step)
+        return left
 
     yield let
     tasks.desk.cache_clear()
+    tasks._worked_at.clear()
 
 
-def test_the_next_step_is_sent_for_at_once_and_once(sent, stepping):
-    stepping(True)
+def test_a_process_goes_on_with_its_run_while_nothing_else_waits(sent, stepping):
+    left = stepping(True, True, False)
     tasks.train_step("first")
-    tasks.train_step("first")  # the message of the first one still waits
-    assert sent == ["first"]
+    assert (left, sent) == ([], [])
+
+
+def test_behind_a_step_another_run_has_its_turn(sent, stepping, exported):
+    left = stepping(True, True)
+    Board(exported)._redis.lpush(keys.TRAINING_QUEUE, "another")
+    tasks.train_step("first")
+    assert (left, sent) == ([True], ["first"])
+
+
+def test_a_process_that_is_to_end_leaves_the_next_step_to_another(sent, stepping, monkeypatch):
+    left = stepping(True, True)
+    monkeypatch.setattr(tasks.drain, "is_draining", lambda: True)
+    tasks.train_step("first")
+    assert (left, sent) == ([True], ["first"])
 
 
 def test_behind_the_last_step_none_is_sent_for(sent, stepping):
