@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from urllib.error import URLError
 
 import torch
@@ -62,8 +63,12 @@ def _from_hub() -> dict[str, Tensor]:
     from torchvision.models import VGG16_Weights
 
     try:
-        state: dict[str, Tensor] = VGG16_Weights.IMAGENET1K_V1.get_state_dict(progress=True, check_hash=True)
-    except (URLError, OSError, RuntimeError) as error:  # RuntimeError: the file's hash is not the expected one
+        state: dict[str, Tensor] = VGG16_Weights.IMAGENET1K_V1.get_state_dict(
+            progress=True,
+            check_hash=True,  # only of what is downloaded now
+            weights_only=True,  # the file is a pickle: nothing but tensors may come out of it
+        )
+    except (URLError, OSError, RuntimeError, UnpicklingError) as error:  # RuntimeError: of another hash than expected
         raise UsageError(
             f"torchvision's VGG16 weights cannot be fetched ({error}); give a local file: --encoder FILE.safetensors"
         ) from error

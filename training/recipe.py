@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from worker.errors import UsageError
 
+Side = Annotated[int, Field(ge=8)]
+"""Of a training crop, in pixels."""
+
+MULTIPLES = {"vgg16-yuv": 32}
+"""What sides are multiples of, by architecture; written out, since who only asks for a run has no torch."""
+
 
 class Recipe(BaseModel):
-    """Settings of one run; everything random follows from `seed`."""
+    """Settings of one run; everything random follows from `seed`.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    A record of another version may have settings that this one does not know: they are passed over.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
     architecture: str
     config: dict[str, Any] = Field(default_factory=dict)
@@ -21,8 +30,10 @@ class Recipe(BaseModel):
     images_per_epoch: int = Field(8000, ge=1)
     chunks: int = Field(1, ge=1, description="parts of the photographs; each epoch learns from one, in turn")
     batch: int = Field(24, ge=2)
-    sides: tuple[int, ...] = Field((128, 160, 192), description="side lengths of training crops, one per batch")
-    validation_side: int = 160
+    sides: tuple[Side, ...] = Field(
+        (128, 160, 192), min_length=1, description="side lengths of training crops, one per batch"
+    )
+    validation_side: Side = 160
     validation_share: float = Field(0.04, gt=0, lt=1)
     rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     final_rate: float = Field(0.02, ge=0, le=1, description="share of the rate left at the end of the cosine")
@@ -35,6 +46,15 @@ class Recipe(BaseModel):
     patience: int = Field(4, ge=1, description="epochs without a better validation figure before stopping early")
     low_precision: bool = Field(True, description="bfloat16 autocast, where the processor has it")
     seed: int = 0
+
+    @field_validator("sides", "validation_side")
+    @classmethod
+    def _fits(cls, given: tuple[int, ...] | int, info: ValidationInfo) -> tuple[int, ...] | int:
+        sides = given if isinstance(given, tuple) else (given,)
+        multiple = MULTIPLES.get(info.data.get("architecture", ""), 1)
+        if any(side % multiple for side in sides):
+            raise ValueError(f"this network wants multiples of {multiple}")
+        return given
 
     @property
     def steps_per_epoch(self) -> int:
@@ -67,6 +87,10 @@ def recipe_for(model: str, config: list[str], settings: dict[str, Any]) -> Recip
         raise UsageError(f"unknown model {model!r}: there are {', '.join(RECIPES)}")
     network = parse_settings(config)
     recipe, settings = RECIPES[model], dict(settings)
+    if unknown := settings.keys() - Recipe.model_fields.keys():
+        raise UsageError(f"recipe {model}: {min(unknown)}: there is no such setting")
+    if not isinstance(settings.get("config", {}), dict):
+        raise UsageError(f'recipe {model}: config: wants an object, such as {{"dense": 160}}')
     try:
         if "side" in network:  # a network of one size learns, and is judged, at that size
             settings = {"sides": (network["side"],), "validation_side": network["side"], **settings}
@@ -78,8 +102,13 @@ def recipe_for(model: str, config: list[str], settings: dict[str, Any]) -> Recip
 
 
 def parse_settings(entries: list[str]) -> dict[str, Any]:
-    """Settings given as NAME=JSON. Raises UsageError for what is not."""
+    """Settings given as NAME=JSON. Raises UsageError for what is not, NaN and infinities included."""
     try:
-        return {name: json.loads(value) for name, value in (entry.split("=", 1) for entry in entries)}
+        pairs = (entry.split("=", 1) for entry in entries)
+        return {name: json.loads(value, parse_constant=_no_number) for name, value in pairs}
     except ValueError as error:
         raise UsageError(f"settings are NAME=JSON, such as dense=160 or filters=[128,64]: {error}") from error
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON")

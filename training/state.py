@@ -6,20 +6,41 @@ Randomness needs no saving: it follows from the recipe's seed and the position.
 from __future__ import annotations
 
 import json
+import logging
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from training.recipe import Recipe
-from worker.errors import UsageError
+from worker.errors import UsageError, WorkerFault
 from worker.models.checkpoint import Network
+from worker.shortage import shortages_translated
+
+log = logging.getLogger("photochrom.training")
 
 FILE = "state.safetensors"
+PARTIAL = ".partial"
+
+ABANDONED_SECONDS = 3600.0
+"""Nobody writes at a state for that long: what is as old was left by a process that was killed."""
+
+UNREADABLE = (OSError, SafetensorError, KeyError, TypeError, ValueError)
+"""What comes of a file that is no state: cut off, without metadata, or with another's."""
+
+SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How safetensors, which raises no OSError, tells which one it was."""
 
 
 class State(BaseModel):
@@ -72,7 +93,11 @@ class Saved(NamedTuple):
 def write_state(
     out: Path, recipe: Recipe, state: State, network: Network, averaged: Network, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Replace `out/state.safetensors`; a kill at any moment leaves the old one or the new one."""
+    """Replace `out/state.safetensors`; a kill or a power cut at any moment leaves the old one or the new one.
+
+    Several processes may do so at once; the last one wins. Raises DiskFullFault, OutOfMemoryFault, and WorkerFault for
+    a folder that cannot be written.
+    """
     learnt = network.state_dict()
     tensors = {f"network.{name}": tensor for name, tensor in learnt.items()}
     for name, tensor in averaged.state_dict().items():
@@ -80,37 +105,85 @@ def write_state(
             tensors[f"averaged.{name}"] = tensor
     for index, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": tensor for name, tensor in moments.items()}
-    out.mkdir(parents=True, exist_ok=True)
     metadata = {
         "recipe": recipe.model_dump_json(),
         "config": network.config.model_dump_json(),
         "state": state.model_dump_json(),
     }
-    partial = out / f"{FILE}.partial"
-    save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial, metadata)
-    partial.replace(out / FILE)
+    with _faults_of(out):
+        out.mkdir(parents=True, exist_ok=True)
+        _sweep(out)
+        partial = Path(tempfile.mkdtemp(PARTIAL, f"{FILE}.", out))
+        try:
+            save_file({name: tensor.cpu().contiguous() for name, tensor in tensors.items()}, partial / FILE, metadata)
+            _sync(partial / FILE)
+            (partial / FILE).replace(out / FILE)
+            _sync(out)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_state(out: Path, recipe: Recipe) -> Saved | None:
-    """The run that lies in `out`, if one does. Raises UsageError when it was started with another recipe."""
+    """The run that lies in `out`; None where there is none, or none that can be read.
+
+    Raises UsageError when it was started with another recipe.
+    """
     path = out / FILE
     if not path.exists():
         return None
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata()
-        if Recipe.model_validate_json(metadata["recipe"]) != recipe:
-            raise UsageError(f"{out} holds a run with another recipe: give another --out, or the same settings")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    return Saved(State.model_validate_json(metadata["state"]), json.loads(metadata["config"]), tensors)
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata()
+            state, config = State.model_validate_json(metadata["state"]), json.loads(metadata["config"])
+            if Recipe.model_validate_json(metadata["recipe"]) != recipe:
+                raise UsageError(f"{out} holds a run with another recipe: give another --out, or the same settings")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except UNREADABLE as error:
+        log.warning("the state in %s is passed over: %s", out, error, extra={"action": "state_unreadable"})
+        return None
+    return Saved(state, config, tensors)
 
 
 def read_position(path: Path) -> State | None:
-    """Where the run is whose state lies at `path`, without its tensors; None where there is none, or no whole one."""
+    """Where the run is whose state lies at `path`, without its tensors; None where there is none, or no whole one.
+
+    Its `run` says whose it is.
+    """
     try:
         with safe_open(path, "pt") as file:
             return State.model_validate_json(file.metadata()["state"])
-    except (OSError, SafetensorError, KeyError, TypeError, ValidationError):
+    except UNREADABLE:
         return None
+
+
+def _sweep(out: Path) -> None:
+    """Remove what killed writers left."""
+    for left in out.glob(f"{FILE}.*{PARTIAL}"):
+        with suppress(FileNotFoundError):  # its writer has finished just now
+            if time.time() - left.stat().st_mtime > ABANDONED_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk and not only on their way to it."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _faults_of(out: Path) -> Iterator[None]:
+    try:
+        with shortages_translated():
+            try:
+                yield
+            except SafetensorError as error:
+                number = SYSTEM_ERROR.search(str(error))
+                raise OSError(int(number[1]) if number else 0, str(error)) from error
+    except OSError as error:
+        raise WorkerFault(f"the state cannot be written to {out}: {error.strerror}") from error
 
 
 def _part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

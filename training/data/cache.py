@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -34,6 +35,9 @@ PAGE_BYTES = 16384
 BUSY_SECONDS = 60.0
 """For how long another process's transaction is waited for; each takes milliseconds."""
 
+ASKED_AT_ONCE = 2000
+"""Photographs in one query: asked for one by one they cost several times as much."""
+
 DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT")
 
 SCHEMA = """
@@ -53,6 +57,13 @@ VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 
 FOUND = "SELECT coalesce(s.reason, p.reason), s.sha256, p.height, p.width, p.fingerprint, p.colourfulness, p.u, p.v"
+
+KNOWN = "WITH wanted (place, etag, size) AS ({}) SELECT w.* FROM wanted w JOIN sources USING (place, etag, size)"
+FIT = "WITH wanted (sha256) AS ({}) SELECT w.* FROM wanted w JOIN photographs USING (sha256) WHERE reason IS NULL"
+ALL_FOUND = f"""
+WITH wanted (place, etag, size) AS ({{}}) SELECT w.*, {FOUND.removeprefix("SELECT ")}
+FROM wanted w JOIN sources s USING (place, etag, size) LEFT JOIN photographs p USING (sha256)
+"""
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,18 @@ class Cache:
         row = self._row(query, identity)
         return row and _record(*row)
 
+    def records(self, identities: Iterable[Identity]) -> Iterator[Record | None]:
+        """`record` of each, in the order given."""
+        return (row and _record(*row) for row in self._each(ALL_FOUND, identities))
+
+    def knows(self, identities: Iterable[Identity]) -> Iterator[bool]:
+        """Of each listed photograph, in the order given, whether it was looked at."""
+        return (row is not None for row in self._each(KNOWN, identities))
+
+    def holds(self, sha256s: Iterable[str]) -> Iterator[bool]:
+        """Of each SHA-256, in the order given, whether a photograph of these bytes is there and fit to learn from."""
+        return (row is not None for row in self._each(FIT, ((sha256,) for sha256 in sha256s)))
+
     def photograph(self, sha256: str) -> Record | None:
         """What is known of the photograph whose bytes have this SHA-256."""
         query = f"{FOUND} FROM photographs p JOIN (SELECT ? AS sha256, NULL AS reason) s USING (sha256)"
@@ -146,6 +169,16 @@ class Cache:
     def _row(self, query: str, values: tuple[object, ...]) -> Any:
         with self._lock, self._translated():
             return self._connection.execute(query, values).fetchone()
+
+    def _each(self, query: str, keys: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
+        """What the query gives for each key, in the order given: the columns behind the key's own; None for none."""
+        left = iter(keys)
+        while block := list(islice(left, ASKED_AT_ONCE)):
+            width = len(block[0])
+            values = ", ".join([f"({', '.join('?' * width)})"] * len(block))
+            with self._lock, self._translated():
+                rows = self._connection.execute(query.format(f"VALUES {values}"), [*chain(*block)]).fetchall()
+            yield from map({row[:width]: row[width:] for row in rows}.get, block)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

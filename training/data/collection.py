@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from training.data.cache import Cache
-from training.data.manifest import Manifest, Side
+from training.data.manifest import Entry, Manifest, NotPreparedError, Side
 from training.data.readable import Readable
 from training.data.source import identity
 from worker.errors import UsageError
+from worker.store import Listed
 
 
 @dataclass(frozen=True)
@@ -42,19 +43,26 @@ class Collection:
 def open_collection(manifest: Manifest, cache: Cache) -> Collection:
     """The photographs of a manifest, read from the cache when their pixels are asked for; it has to stay open.
 
-    Each is told by the SHA-256 of its bytes. Raises UsageError where the cache lacks one: `prepare` with the
-    manifest's own listing fetches it, as long as it lies where it lay and is what it was.
+    Each is told by the SHA-256 of its bytes. Raises NotPreparedError where the cache lacks one and does not know it as
+    it was listed: `prepare` with the manifest's own listing fetches it. Raises UsageError where it is another one now,
+    or was not to be had.
     """
-    for entry, listed in zip(manifest.entries, manifest.listing(), strict=True):
-        found = cache.photograph(entry.sha256)
-        if found is None or found.traits is None:
-            now = cache.record(identity(manifest.source, listed))
-            cache.forget_unfetched()  # whoever tries again looks again
-            why = "prepare the photographs again" if now is None else now.reason or "it is another photograph now"
-            raise UsageError(f"{entry.key} of {manifest.source} is not in the cache as it was frozen: {why}")
+    held = cache.holds(entry.sha256 for entry in manifest.entries)
+    for entry, there in zip(manifest.entries, held, strict=True):
+        if not there:
+            raise _lacking(entry, manifest.source, cache)
 
     def part(side: Side) -> list[CachedPhotograph]:
         return [CachedPhotograph(entry.key, entry.sha256, cache) for entry in manifest.of(side)]
 
     left_out = Counter(manifest.left_out)
     return Collection(manifest.source, part("training"), part("validation"), left_out, manifest.mean_chroma)
+
+
+def _lacking(entry: Entry, source: str, cache: Cache) -> UsageError:
+    now = cache.record(identity(source, Listed(entry.key, entry.etag, entry.size)))
+    cache.forget_unfetched()  # whoever tries again looks again
+    what = f"{entry.key} of {source} is not in the cache as it was frozen"
+    if now is None:
+        return NotPreparedError(f"{what}: prepare the photographs again")
+    return UsageError(f"{what}: {now.reason or 'it is another photograph now'}")

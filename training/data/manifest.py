@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal, NamedTuple, Protocol
 
@@ -13,14 +13,21 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from training.data.cache import Cache, Record
 from training.data.fingerprint import Fingerprints
-from training.data.source import identity
+from training.data.source import identities
 from worker.errors import UsageError
 from worker.store import Listed
 
 COPY = "copy"
 IN_EVALUATION, NEAR_EVALUATION = "part of the evaluation set", "near-duplicate of the evaluation set"
 
+TOLD_EVERY = 1000
+"""Photographs between two words of how far it is."""
+
 Side = Literal["training", "validation"]
+
+
+class NotPreparedError(UsageError):
+    """The cache was not filled as far as it has to be, or lost something since: `prepare` fetches what lacks."""
 
 
 class KeptOut(Protocol):
@@ -107,24 +114,28 @@ def freeze(
     cache: Cache,
     validation_share: float,
     kept_out: Iterable[KeptOut] = (),
+    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Manifest:
     """Say of every listed photograph, all of which the cache knows, whether it is fit and on which side it stands.
 
     The side is decided by the SHA-256 of its bytes: it is the same in every run. Left out, besides what the cache has
     a reason against, are second copies and what is in `kept_out`, be it the very file or a near-duplicate. With a share
-    of 0 there is no validation side.
+    of 0 there is no validation side. `tell` hears how many are done, of how many.
 
-    Raises UsageError where the cache does not know a photograph, or where a side stays empty.
+    Raises NotPreparedError where the cache does not know a photograph, UsageError where a side stays empty, and what
+    `tell` raises.
     """
-    evaluation = _Evaluation(kept_out)
+    listing, evaluation = list(listing), _Evaluation(kept_out)
     entries: list[Entry] = []
     left_out: Counter[str] = Counter()
     seen: set[str] = set()
     chroma = []
-    for listed in listing:
-        record = cache.record(identity(source, listed))
+    records = cache.records(identities(source, listing))
+    for done, (listed, record) in enumerate(zip(listing, records, strict=True), 1):
+        if done % TOLD_EVERY == 0 or done == len(listing):
+            tell(done, len(listing))
         if record is None:
-            raise UsageError(f"{listed.key} of {source} is not in the cache yet: prepare the photographs first")
+            raise NotPreparedError(f"{listed.key} of {source} is not in the cache yet: prepare the photographs first")
         reason = COPY if record.sha256 in seen else record.reason or evaluation.reason_against(record)
         seen |= {record.sha256} - {""}
         if reason or record.traits is None:

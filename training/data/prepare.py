@@ -9,9 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 from training.data.cache import Cache
-from training.data.source import Identity, fetch, identity
+from training.data.source import Identity, fetch, identities
 from training.data.working_copy import WorkingCopy, working_copy
 from worker.errors import ImageFault
+from worker.shortage import shortages_translated
 from worker.store import Listed, Store
 
 THREADS = 4
@@ -35,18 +36,18 @@ def prepare(
     """Fetch, judge and keep every listed photograph that the cache does not know; whether it knows all of them now.
 
     Stops soon after `until` says so, with nothing lost of what was begun. `tell` hears how many are done, of how many.
-    Photographs that are broken, gone or too large are kept as such, with the reason. Raises RetryableError and
-    WorkerFault as S3 and the cache do.
+    Photographs that are broken, gone, too large or refused are kept as such, with the reason. Raises OutOfMemoryFault,
+    and RetryableError and WorkerFault as S3 and the cache do, when what was begun is kept.
     """
-    known_by = {listed: identity(source, listed) for listed in listing}
-    missing = [listed for listed in listing if cache.record(known_by[listed]) is None]
+    known = cache.knows(identities(source, listing))
+    missing = [listed for listed, there in zip(listing, known, strict=True) if not there]
     done = len(listing) - len(missing)
 
-    def look_at(listed: Listed) -> _Looked:
-        return _look_at(source, listed, known_by[listed], cache, store)
+    def look_at(listed: Listed, known_by: Identity) -> _Looked:
+        return _look_at(source, listed, known_by, cache, store)
 
     with ThreadPoolExecutor(THREADS) as pool:
-        for looked in _in_turn(pool, look_at, missing, until):
+        for looked in _in_turn(pool, look_at, zip(missing, identities(source, missing), strict=True), until):
             cache.add(*looked)
             done += 1
             if done % TOLD_EVERY == 0 or done == len(listing):
@@ -60,6 +61,7 @@ class _Looked(NamedTuple):
     found: WorkingCopy | str | None
 
 
+@shortages_translated()
 def _look_at(source: str, listed: Listed, known_by: Identity, cache: Cache, store: Store | None) -> _Looked:
     try:
         data = fetch(source, listed, store)
@@ -76,15 +78,26 @@ def _look_at(source: str, listed: Listed, known_by: Identity, cache: Cache, stor
 
 def _in_turn(
     pool: ThreadPoolExecutor,
-    look_at: Callable[[Listed], _Looked],
-    missing: Iterable[Listed],
+    look_at: Callable[[Listed, Identity], _Looked],
+    missing: Iterable[tuple[Listed, Identity]],
     until: Callable[[], bool],
 ) -> Iterator[_Looked]:
-    """Results in the order of the listing, a few begun ahead; none is begun once `until` says so."""
+    """Results in the order of the listing, a few begun ahead; none is begun once `until` says so, or one has failed.
+
+    Raises the first failure, when all that was begun has come.
+    """
     left, begun = iter(missing), deque[Future[_Looked]]()
+    failure: Exception | None = None
     while True:
-        while len(begun) < AHEAD and not until() and (listed := next(left, None)):
-            begun.append(pool.submit(look_at, listed))
+        while failure is None and len(begun) < AHEAD and not until() and (one := next(left, None)):
+            begun.append(pool.submit(look_at, *one))
         if not begun:
-            return
-        yield begun.popleft().result()
+            break
+        try:
+            looked = begun.popleft().result()
+        except Exception as error:
+            failure = failure or error
+        else:
+            yield looked
+    if failure:
+        raise failure

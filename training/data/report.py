@@ -98,23 +98,24 @@ def _quantiles(values: Sequence[float]) -> dict[str, float]:
 
 def _charts(figures: dict[str, Any], colourfulness: Sequence[float]) -> Image.Image:
     """Colourfulness on the left, where the photographs come from on the right; in words, how many and what not."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    folders = figures["folders"]
-    figure = Figure(figsize=(WIDTH / DPI, 2.6 + 0.18 * len(folders)), dpi=DPI, layout="constrained")
-    figure.suptitle(_title(figures), fontsize=10)
-    left, right = figure.subplots(1, 2)
-    left.hist(colourfulness, bins=40)
-    left.set_xlabel("colourfulness (Hasler and Suesstrunk)")
-    left.set_ylabel("photographs")
-    bars = right.barh(list(folders), list(folders.values()))
-    right.bar_label(bars, padding=3, fontsize=8)
-    right.tick_params(axis="y", labelsize=8)
-    right.invert_yaxis()
-    right.margins(x=0.12)
-    right.set_xlabel("photographs from each folder")
-    drawn = io.BytesIO()
-    figure.savefig(drawn, format="png", dpi=DPI)
+    folders, drawn = figures["folders"], io.BytesIO()
+    with rc_context({"text.parse_math": False}):  # a folder may be named $: it is no formula
+        figure = Figure(figsize=(WIDTH / DPI, 2.6 + 0.18 * len(folders)), dpi=DPI, layout="constrained")
+        figure.suptitle(_title(figures), fontsize=10)
+        left, right = figure.subplots(1, 2)
+        left.hist(colourfulness, bins=40)
+        left.set_xlabel("colourfulness (Hasler and Suesstrunk)")
+        left.set_ylabel("photographs")
+        bars = right.barh(list(folders), list(folders.values()))
+        right.bar_label(bars, padding=3, fontsize=8)
+        right.tick_params(axis="y", labelsize=8)
+        right.invert_yaxis()
+        right.margins(x=0.12)
+        right.set_xlabel("photographs from each folder")
+        figure.savefig(drawn, format="png", dpi=DPI)
     return Image.open(drawn).convert("RGB")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.errors import AccessDeniedFault, ImageFault, UsageError
+from worker.errors import AccessDeniedFault, ImageFault, UsageError, WorkerFault
 from worker.settings import settings
 from worker.store import Listed, Location, NotFoundError, Store
 
@@ -35,17 +36,22 @@ def list_source(source: str, store: Store | None = None) -> list[Listed]:
 
 def identity(source: str, listed: Listed) -> Identity:
     """By what a cache knows a listed photograph."""
-    size = -1 if listed.size is None else listed.size
-    if is_s3(source):
-        return Identity(f"s3://{Location.parse(source).bucket}/{listed.key}", listed.etag, size)
-    return Identity(str(Path(source).resolve() / listed.key), listed.etag, size)
+    return next(identities(source, [listed]))
+
+
+def identities(source: str, listing: Iterable[Listed]) -> Iterator[Identity]:
+    """By what a cache knows each listed photograph."""
+    place = f"s3://{Location.parse(source).bucket}" if is_s3(source) else str(Path(source).resolve()).rstrip("/")
+    for listed in listing:
+        yield Identity(f"{place}/{listed.key}", listed.etag, -1 if listed.size is None else listed.size)
 
 
 def fetch(source: str, listed: Listed, store: Store | None) -> bytes:
     """The bytes of a listed photograph.
 
     Raises ImageFault for what this one photograph lacks: "too large", "gone", "changed", "denied", "archived",
-    "unreadable (...)"; RetryableError and WorkerFault as S3 does.
+    "refused" (encrypted with a key that is disabled, or that only its owner has), "unreadable (...)"; RetryableError
+    and WorkerFault as S3 does.
     """
     if (listed.size or 0) > MOST_BYTES:
         raise ImageFault("too large", f"{listed.key} has {listed.size:,} bytes")
@@ -87,12 +93,14 @@ def _read_file(path: Path) -> bytes:
 
 def _fetch_object(source: str, listed: Listed, store: Store | None) -> bytes:
     assert store, "a prefix in S3 needs a connection"
+    bucket = Location.parse(source).bucket
     try:
-        stored = store.get(Location.parse(source).bucket, listed.key, MOST_BYTES)
+        stored = store.get(bucket, listed.key, MOST_BYTES)
     except NotFoundError as error:
         raise ImageFault("gone", str(error)) from error
-    except AccessDeniedFault as error:
-        raise ImageFault("denied", str(error)) from error
+    except WorkerFault as error:
+        next(store.list(Location(bucket, listed.key)), None)  # where this fails as well, it is not the object's doing
+        raise ImageFault("denied" if isinstance(error, AccessDeniedFault) else "refused", str(error)) from error
     if stored.size > MOST_BYTES:
         raise ImageFault("too large", f"{listed.key} has {stored.size:,} bytes")
     if listed.etag and stored.etag != listed.etag:

@@ -13,6 +13,7 @@ from training.judging.metrics import colourfulness
 from worker.errors import ImageFault
 from worker.models import color
 from worker.photo.limits import Limits
+from worker.shortage import shortages_translated
 
 SHORT_SIDE = 384
 """Of a working copy, at most. The smallest crop is half of it, 199 pixels: training at 192 still makes it smaller."""
@@ -53,17 +54,19 @@ class WorkingCopy:
     pixels: np.ndarray
 
 
+@shortages_translated()
 def working_copy(data: bytes) -> WorkingCopy:
     """Decode a photograph, judge it and bring it to working size.
 
-    Raises ImageFault, its reason one of "unreadable (...)", "too many pixels", "too small", "next to no colour".
+    Raises ImageFault, its reason one of "unreadable (...)", "too many pixels", "too small", "next to no colour";
+    OutOfMemoryFault, which is not the photograph's fault.
     """
     try:
         encoded = Image.open(io.BytesIO(data))
         size = _checked(encoded)
         encoded.draft("RGB", (SHORT_SIDE, SHORT_SIDE))
         image = as_seen(encoded, SHORT_SIDE)
-    except ImageFault:
+    except (ImageFault, MemoryError):
         raise
     except Exception as error:  # any decoder error means the same here
         raise ImageFault(f"unreadable ({type(error).__name__})", str(error)) from error

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from training.data.cache import Cache
 from training.data.collection import Collection, open_collection
-from training.data.manifest import Manifest, freeze
+from training.data.manifest import Manifest, NotPreparedError, freeze
 from training.data.prepare import prepare as fill
 from training.data.report import write_report
 from training.data.source import list_source
@@ -40,7 +40,10 @@ def prepare(run: Run, desk: Desk) -> Position:
             return run.position
         kept_out = desk.evaluation_set(run).entries if request.evaluation else ()
         share = 0.0 if request.evaluation else request.recipe.validation_share
-        manifest = freeze(request.source, listing, cache, share, kept_out)
+        try:
+            manifest = freeze(request.source, listing, cache, share, kept_out, watch.count)
+        except NotPreparedError:  # another run forgot what could not be fetched, to try it again
+            return run.position
         desk.put(run, "dataset.jsonl", manifest.dump())
         for path in write_report(manifest, cache, desk.folder(run)):
             desk.put(run, path.name, path.read_bytes())
@@ -167,7 +170,10 @@ def _photographs(run: Run, cache: Cache, watch: Watch, desk: Desk) -> Collection
     manifest = Manifest.load(stored.data)
     if not fill(run.request.source, manifest.listing(), cache, desk.store, watch.over, watch.count):
         return None
-    collection = open_collection(manifest, cache)
+    try:
+        collection = open_collection(manifest, cache)
+    except NotPreparedError:
+        return None
     if run.request.evaluation:
         collection.validation = list(desk.evaluation_set(run).photographs("select", desk.store, desk.settings))
     return collection

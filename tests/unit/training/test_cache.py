@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from training.data import cache as module
 from training.data.cache import FILE, Cache, Record
 from training.data.source import Identity
 from training.data.working_copy import Traits, WorkingCopy
@@ -53,6 +54,21 @@ def test_what_is_of_no_use_is_known_with_its_reason(cache):
     assert cache.record(identity(1)) == cache.photograph(sha256(1)) == Record(sha256(1), "too small")
     with pytest.raises(UsageError, match="does not hold the photograph 000000000000"):
         cache.pixels(sha256(1))
+
+
+@given(asked=st.lists(st.integers(0, 9), max_size=12), at_once=st.integers(1, 5))
+def test_many_asked_for_at_once_are_as_asked_for_one_by_one(tmp_path_factory, asked, at_once):
+    with pytest.MonkeyPatch.context() as patch, Cache(tmp_path_factory.mktemp("cache")) as cache:
+        patch.setattr(module, "ASKED_AT_ONCE", at_once)
+        for number in range(3):
+            cache.add(identity(number), sha256(number), copy(number))
+        cache.add(identity(3), sha256(3), "too small")
+        cache.add(identity(4), "", "gone")
+        cache.add(identity(5), sha256(1), None)
+        expected = [cache.record(identity(number)) for number in asked]
+        assert list(cache.records(identity(number) for number in asked)) == expected
+        assert list(cache.knows(identity(number) for number in asked)) == [number < 6 for number in asked]
+        assert list(cache.holds(sha256(number) for number in asked)) == [number < 3 for number in asked]
 
 
 def test_what_was_never_seen_is_not_known(cache):

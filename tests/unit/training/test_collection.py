@@ -8,7 +8,7 @@ import pytest
 
 from training.data.cache import Cache
 from training.data.collection import open_collection
-from training.data.manifest import Manifest, freeze
+from training.data.manifest import Manifest, NotPreparedError, freeze
 from training.data.prepare import prepare
 from training.data.source import list_source
 from worker.errors import UsageError
@@ -51,7 +51,7 @@ def test_another_machine_fills_its_cache_from_the_manifest(manifest, source, tmp
     (source / "new.png").write_bytes(encode(picture(80)))  # not in the manifest
     (source / "05.png").touch()  # copied, its time is another one; its bytes are the same
     with Cache(tmp_path / "other") as cache:
-        with pytest.raises(UsageError, match=r"00.png of .*prepare the photographs again"):
+        with pytest.raises(NotPreparedError, match=r"00.png of .*prepare the photographs again"):
             open_collection(manifest, cache)
         assert prepare(manifest.source, manifest.listing(), cache)
         assert len(all_of(open_collection(manifest, cache))) == 30
@@ -63,8 +63,9 @@ def test_a_photograph_that_is_another_one_now_is_never_taken_for_what_it_was(
     (source / "05.png").write_bytes(encode(picture(90)))
     with Cache(tmp_path / "other") as cache:
         prepare(manifest.source, manifest.listing(), cache)
-        with pytest.raises(UsageError, match=r"05.png of .*it is another photograph now"):
+        with pytest.raises(UsageError, match=r"05.png of .*it is another photograph now") as told:
             open_collection(manifest, cache)
+        assert not isinstance(told.value, NotPreparedError)  # to prepare again would change nothing
 
 
 def test_a_photograph_that_is_gone_is_named_and_looked_for_again(manifest, source, tmp_path):
@@ -77,3 +78,10 @@ def test_a_photograph_that_is_gone_is_named_and_looked_for_again(manifest, sourc
         (source / "07.png").write_bytes(there)
         assert prepare(manifest.source, manifest.listing(), cache)
         assert len(all_of(open_collection(manifest, cache))) == 30
+
+
+def test_how_many_are_opened_makes_no_query_more(manifest, cache):
+    queries = []
+    cache._connection.set_trace_callback(queries.append)
+    open_collection(manifest, cache)
+    assert len(queries) == 1

@@ -52,6 +52,17 @@ def test_the_picture_shows_samples_below_the_charts(manifest, cache, tmp_path, m
     assert (page[:-side] != 255).any()
 
 
+def test_a_folders_name_is_no_formula(tmp_path, picture, encode, cache):
+    folder = tmp_path / "in" / "a$_$b{"
+    folder.mkdir(parents=True)
+    for index in range(12):
+        (folder / f"{index}.png").write_bytes(encode(picture(index)))
+    listing = list_source(str(tmp_path / "in"))
+    prepare(str(tmp_path / "in"), listing, cache)
+    text, _ = write_report(freeze(str(tmp_path / "in"), listing, cache, 0.3), cache, tmp_path / "report")
+    assert json.loads(text.read_text())["folders"] == {"a$_$b{": 12}
+
+
 def test_many_folders_are_cut_to_the_largest(manifest, monkeypatch):
     monkeypatch.setattr(dataset_report, "MOST_FOLDERS", 1)
     assert dataset_report._folders(manifest) == {"(no folder)": 15, "(other folders)": 15}

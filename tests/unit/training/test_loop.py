@@ -2,6 +2,7 @@
 
 import copy
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from training import commands, loop, pictures
+from training.checks import NO_MEMORY, check_photographs
 from training.data.collection import Collection
 from training.data.photographs import collect, validation_batches
 from training.data.readable import Encoded
 from training.recipe import Recipe
 from training.state import FILE, State
-from worker.errors import UsageError
+from worker.errors import DiskFullFault, OutOfMemoryFault, UsageError
 from worker.models import checkpoint
 from worker.models.autoencoder import Autoencoder, AutoencoderConfig
 from worker.models.vgg_yuv import Vgg16Encoder
@@ -297,6 +299,96 @@ def test_validation_of_a_network_that_sees_only_gray_finds_no_colour(photographs
     assert figures["ciede2000"] > 5
     for gray, predicted, _ in rows:
         assert abs(predicted.astype(int) - gray).max() <= 1
+
+
+def test_the_rows_shown_are_spread_evenly_over_all_photographs(plain_photographs, monkeypatch):
+    everything = Collection("memory", (), plain_photographs)
+    recipe = TINY.model_copy(update={"config": {**TINY.config, "side": 16}})
+    network = loop.fresh_network(recipe, everything, None)
+    for most in (12, 5, 1):
+        monkeypatch.setattr(loop, "SHEET_ROWS", most)
+        shown = [row[2][0, 0, 0] for row in loop.validate(network, everything, recipe)[1]]
+        reds = [photograph.rgb().getpixel((0, 0))[0] for photograph in plain_photographs]
+        assert shown == pictures.spread(reds, most)
+
+
+def test_validation_keeps_no_more_pictures_of_more_photographs(plain_photographs):
+    recipe = TINY.model_copy(update={"config": {**TINY.config, "side": 48}, "validation_side": 48})
+    network = loop.fresh_network(recipe, Collection("memory"), None)
+
+    def most_held(times):
+        tracemalloc.start()
+        loop.validate(network, Collection("memory", (), plain_photographs * times), recipe)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    most_held(4)
+    pictures_of_one = 3 * 3 * 48 * 48
+    assert most_held(16) - most_held(4) < 12 * 12 * pictures_of_one / 4
+
+
+@pytest.mark.parametrize("figure", ["validation_loss", "psnr"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_validation_that_gives_no_number_stops_the_run_before_anything_is_written(
+    photographs, tmp_path, monkeypatch, figure, value
+):
+    validate = loop.validate
+    monkeypatch.setattr(loop, "validate", lambda *args: ({**validate(*args)[0], figure: value}, validate(*args)[1]))
+    with pytest.raises(UsageError, match=rf"diverged: {figure} is {value} .*lower --rate"):
+        run(photographs, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("side", ["training", "validation"])
+def test_a_side_without_photographs_is_told_before_anything_begins(photographs, tmp_path, side):
+    some = copy.copy(photographs)
+    setattr(some, side, [])
+    with pytest.raises(UsageError, match=r"no photographs to (learn from|validate with) in"):
+        run(some, tmp_path)
+
+
+def test_more_chunks_than_photographs_are_refused(photographs, tmp_path):
+    count = len(photographs.training)
+    with pytest.raises(UsageError, match=rf"{count} photographs are too few for {count + 1} chunks"):
+        run(photographs, tmp_path, TINY.model_copy(update={"chunks": count + 1}))
+    check_photographs(photographs, TINY.model_copy(update={"chunks": count}))
+
+
+@pytest.mark.parametrize("changes", [{"sides": (16, 20)}, {"validation_side": 24}])
+def test_crops_of_a_size_that_the_autoencoder_does_not_know_are_refused(photographs, tmp_path, changes):
+    with pytest.raises(UsageError, match=r"crops of 2. pixels are not for this network: its side is 16"):
+        run(photographs, tmp_path, TINY.model_copy(update=changes))
+
+
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), OutOfMemoryFault),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), OutOfMemoryFault),
+        (MemoryError(), OutOfMemoryFault),
+        (OSError(28, "No space left on device"), DiskFullFault),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), RuntimeError),
+    ],
+)
+def test_shortages_are_the_machines_fault(photographs, tmp_path, monkeypatch, error, fault):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(loop, "training_step", fail)
+    with pytest.raises(fault):
+        run(photographs, tmp_path)
+
+
+def test_torch_says_of_the_machines_own_memory_what_is_looked_for():
+    with pytest.raises(RuntimeError, match=NO_MEMORY):
+        torch.empty(2**55)
+
+
+def test_a_state_that_cannot_be_read_lets_the_run_begin_anew(finished, photographs, tmp_path):
+    (tmp_path / FILE).write_bytes((finished[0] / FILE).read_bytes()[:-10])
+    run(photographs, tmp_path)
+    assert final_state(tmp_path)[1] == final_state(finished[0])[1]
 
 
 def test_a_contact_sheet_shows_the_rows_in_order(tmp_path):

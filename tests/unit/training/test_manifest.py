@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageOps
 
+from training.data import manifest as module
 from training.data.fingerprint import fingerprint
-from training.data.manifest import Entry, Manifest, freeze, side_of
+from training.data.manifest import Entry, Manifest, NotPreparedError, freeze, side_of
 from training.data.prepare import prepare
 from training.data.source import list_source
 from worker.errors import UsageError
@@ -95,7 +96,7 @@ def test_two_that_were_not_to_be_had_are_no_copies_of_each_other(tmp_path, folde
 def test_nothing_is_frozen_before_all_of_it_is_prepared(folder, cache):
     listing = list_source(str(folder))
     prepare(str(folder), listing[:-1], cache)
-    with pytest.raises(UsageError, match=r"29.png of .* is not in the cache yet"):
+    with pytest.raises(NotPreparedError, match=r"29.png of .* is not in the cache yet"):
         freeze(str(folder), listing, cache, 0.3)
 
 
@@ -149,3 +150,26 @@ def test_what_is_no_whole_manifest_is_refused(folder, cache):
     for data in damaged(frozen(folder, cache).dump()):
         with pytest.raises(UsageError, match="manifest"):
             Manifest.load(data)
+
+
+def test_people_hear_how_far_freezing_is_and_may_cut_it_short(folder, cache, monkeypatch):
+    monkeypatch.setattr(module, "TOLD_EVERY", 12)
+    listing, heard = list_source(str(folder)), []
+    prepare(str(folder), listing, cache)
+    freeze(str(folder), listing, cache, 0.3, tell=lambda *far: heard.append(far))
+    assert heard == [(12, 30), (24, 30), (30, 30)]
+
+    def stop(*_):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        freeze(str(folder), listing, cache, 0.3, tell=stop)
+
+
+def test_how_many_are_frozen_makes_no_query_more(folder, cache):
+    listing = list_source(str(folder))
+    prepare(str(folder), listing, cache)
+    queries = []
+    cache._connection.set_trace_callback(queries.append)
+    freeze(str(folder), listing, cache, 0.3)
+    assert len(queries) == 1

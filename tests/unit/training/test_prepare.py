@@ -8,7 +8,7 @@ import pytest
 from training.data import prepare as module
 from training.data.prepare import AHEAD, prepare
 from training.data.source import identity, list_source
-from worker.errors import RetryableError
+from worker.errors import OutOfMemoryFault, RetryableError
 
 
 @pytest.fixture
@@ -128,3 +128,44 @@ def test_only_a_few_are_held_at_once(folder, cache, fetched, monkeypatch):
     monkeypatch.setattr(cache, "add", lambda *found: written.append(len(fetched)) or add(*found))
     prepare(str(folder), list_source(str(folder)), cache)
     assert all(begun <= done + AHEAD for done, begun in enumerate(written))
+
+
+def test_what_was_begun_beside_a_failure_is_kept(prefix, store, cache, monkeypatch):
+    listing = list_source(prefix, store)
+    fetch, fetched = module.fetch, []
+
+    def fail(source, listed, store):
+        if listed in (listing[5], listing[7]):
+            raise RetryableError(f"{listed.key} is busy")
+        fetched.append(listed)
+        return fetch(source, listed, store)
+
+    monkeypatch.setattr(module, "fetch", fail)
+    with pytest.raises(RetryableError, match=r"05\.png is busy"):
+        prepare(prefix, listing, cache, store)
+    assert set(listing[:5]) | {listing[6]} <= set(fetched)
+    assert len(fetched) < 5 + AHEAD
+    assert all(records(prefix, fetched, cache))
+
+
+@pytest.mark.parametrize("at", ["fetch", "working_copy"])
+def test_a_machine_without_memory_is_not_kept_as_the_photographs_reason(folder, cache, monkeypatch, at):
+    def fail(*_):
+        raise MemoryError
+
+    listing = list_source(str(folder))
+    monkeypatch.setattr(module, at, fail)
+    with pytest.raises(OutOfMemoryFault):
+        prepare(str(folder), listing, cache)
+    monkeypatch.undo()
+    assert prepare(str(folder), listing, cache)
+    assert all(record.reason is None for record in records(str(folder), listing, cache))
+
+
+def test_how_many_are_listed_makes_no_query_more(folder, cache):
+    listing = list_source(str(folder))
+    prepare(str(folder), listing, cache)
+    queries = []
+    cache._connection.set_trace_callback(queries.append)
+    assert prepare(str(folder), listing, cache)
+    assert len(queries) == 1

@@ -1,5 +1,7 @@
 """The encoder's first weights: a local file, a checkpoint of ours, torchvision's hub."""
 
+import pickle
+from pathlib import Path
 from urllib.error import URLError
 
 import pytest
@@ -110,6 +112,42 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UsageError, match="cannot read encoder weights from"):
         load_encoder(small_encoder(2), str(path))
+
+
+@pytest.fixture
+def downloaded(tmp_path, monkeypatch):
+    """Where torchvision looks for its VGG16 before it fetches it."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / Path(torchvision.models.VGG16_Weights.IMAGENET1K_V1.url).name
+    path.parent.mkdir(parents=True)
+    return path
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_torchvisions_own_file_is_read_in_its_old_form_and_the_new(downloaded, zipped):
+    tensors = small_encoder(1).state_dict()
+    torch.save(tensors, downloaded, _use_new_zipfile_serialization=zipped)
+    encoder = small_encoder(2)
+    load_encoder(encoder, "torchvision")
+    assert_same_weights(encoder, tensors)
+
+
+class Trap:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("save", [torch.save, lambda trap, path: path.write_bytes(pickle.dumps(trap, 2))])
+def test_nothing_is_carried_out_that_torchvisions_file_says(downloaded, tmp_path, save):
+    save(Trap(tmp_path / "carried out"), downloaded)
+    with pytest.raises(UsageError, match="give a local file"):
+        load_encoder(small_encoder(2), "torchvision")
+    assert not (tmp_path / "carried out").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import pytest
 
-from training.recipe import RECIPES, Recipe, recipe_for
+from training.recipe import RECIPES, Recipe, parse_settings, recipe_for
 from worker.errors import UsageError
 from worker.models import checkpoint
+from worker.models.vgg_yuv import STRIDE
 
 
 def test_an_unknown_model_is_refused_with_the_recipes_there_are():
@@ -52,3 +53,44 @@ def test_an_epoch_has_at_least_one_step():
 def test_a_recipe_survives_the_state_file():
     recipe = recipe_for("autoencoder", ["filters=[4,4]"], {"seed": 3})
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"rate": float("inf")},
+        {"decay": float("nan")},
+        {"sides": []},
+        {"sides": [64, 0]},
+        {"sides": [7]},
+        {"validation_side": -32},
+        {"config": 5},
+        {"config": [["dense", 3]]},
+        {"sides": "large"},
+    ],
+)
+def test_what_no_run_could_work_with_is_refused_by_name(setting):
+    with pytest.raises(UsageError, match=f"recipe autoencoder: {next(iter(setting))}: "):
+        recipe_for("autoencoder", [], setting)
+
+
+@pytest.mark.parametrize("setting", [{"sides": [128, 100]}, {"validation_side": 100}])
+def test_sides_of_the_vgg_are_multiples_of_its_stride(setting):
+    with pytest.raises(UsageError, match=rf"recipe vgg16-yuv: {next(iter(setting))}: .*multiples of {STRIDE}"):
+        recipe_for("vgg16-yuv", [], setting)
+    assert recipe_for("vgg16-yuv", [], {"sides": [STRIDE, 96], "validation_side": 64}).sides == (STRIDE, 96)
+    assert recipe_for("autoencoder", ["side=100"], {}).sides == (100,)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_is_no_json_either(value):
+    with pytest.raises(UsageError, match=f"NAME=JSON.*{value} is no JSON"):
+        parse_settings([f"rate={value}"])
+
+
+def test_a_setting_of_another_version_is_passed_over_in_a_record_and_refused_of_a_person():
+    recipe = RECIPES["autoencoder"]
+    record = {**recipe.model_dump(mode="json"), "of_the_next_version": 1}
+    assert Recipe.model_validate(record) == recipe
+    with pytest.raises(UsageError, match="recipe autoencoder: of_the_next_version: there is no such setting"):
+        recipe_for("autoencoder", [], {"of_the_next_version": 1})

@@ -3,10 +3,11 @@
 import os
 
 import pytest
+from botocore.exceptions import ClientError
 
 from training.data import source as module
-from training.data.source import fetch, identity, list_source
-from worker.errors import AccessDeniedFault, ImageFault, RetryableError, UsageError
+from training.data.source import fetch, identities, identity, list_source
+from worker.errors import AccessDeniedFault, ImageFault, RetryableError, UsageError, WorkerFault
 from worker.store import Listed
 
 NAMES = ["a/b/1.PNG", "a/2.Tiff", "3.webp", "a-b/4.jpeg", "a.tif", "10.jpg"]
@@ -123,3 +124,34 @@ def test_a_failing_s3_is_the_worlds_fault_and_not_the_photographs(prefix, store,
     monkeypatch.setattr(store, "get", fail)
     with pytest.raises(RetryableError):
         fetch(prefix, listed, store)
+
+
+def refusing(code, status):
+    def refuse(**_):
+        raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "GetObject")
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", ["InvalidRequest", "KMS.DisabledException"])  # a key only its owner has, or none has
+def test_an_object_that_s3_refuses_for_good_is_told_as_such(prefix, store, monkeypatch, code):
+    listed = list_source(prefix, store)[0]
+    monkeypatch.setattr(store._client, "get_object", refusing(code, 400))
+    assert reason(prefix, listed, store) == "refused"
+
+
+@pytest.mark.parametrize(("code", "status"), [("InvalidToken", 400), ("ExpiredToken", 403), ("NoSuchBucket", 404)])
+def test_where_nothing_can_be_had_no_object_is_to_blame(prefix, store, monkeypatch, code, status):
+    listed = list_source(prefix, store)[0]
+    for call in ("get_object", "list_objects_v2"):
+        monkeypatch.setattr(store._client, call, refusing(code, status))
+    with pytest.raises(WorkerFault):
+        fetch(prefix, listed, store)
+
+
+def test_identities_are_those_of_each(folder, prefix, store):
+    for source in (str(folder), prefix):
+        listing = [*list_source(source, store), Listed("of unknown size.jpg")]
+        assert list(identities(source, listing)) == [identity(source, listed) for listed in listing]
+    assert identity("/", Listed("a/1.png")).place == "/a/1.png"
+    assert identity(str(folder), Listed("a/1.png", "5", 7)) == (f"{folder.resolve()}/a/1.png", "5", 7)

@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from training.data import working_copy as module
 from training.data.working_copy import SHORT_SIDE, working_copy
 from training.judging.metrics import colourfulness
-from worker.errors import ImageFault
+from worker.errors import ImageFault, OutOfMemoryFault
 from worker.models import color
 
 ORIENTATION = 274
@@ -119,3 +119,13 @@ def test_a_bomb_is_left_out_before_it_is_decoded(size, encode, monkeypatch):
     header[29:33] = zlib.crc32(header[12:29]).to_bytes(4)
     monkeypatch.setattr(module, "as_seen", lambda *_: pytest.fail("decoded"))
     assert refused(bytes(header)) == "too many pixels"
+
+
+@pytest.mark.parametrize("at", ["as_seen", "fingerprint"])
+def test_memory_that_does_not_suffice_is_not_the_photographs_fault(picture, encode, monkeypatch, at):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(module, at, fail)
+    with pytest.raises(OutOfMemoryFault):
+        working_copy(encode(picture(1)))
