@@ -20,7 +20,7 @@ from worker import paths
 from worker.errors import RetryableError
 from worker.models.registry import Registry
 from worker.settings import Settings
-from worker.store import Store
+from worker.store import ConflictError, Store
 
 LOOK_SECONDS = 3.0
 """Between two looks whether the run was stopped, and between two words of how far it is."""
@@ -69,6 +69,11 @@ class Desk(NamedTuple):
         """Write a part of a run to S3."""
         self.store.put(self.settings.state_bucket, paths.run(run.name, part), data)
 
+    def put_once(self, run: Run, part: str, data: bytes) -> None:
+        """Write a part of a run that never changes: whoever comes late leaves it as it is."""
+        with suppress(ConflictError):
+            self.store.put(self.settings.state_bucket, paths.run(run.name, part), data, if_absent=True)
+
     def evaluation_set(self, run: Run) -> EvaluationSet:
         return load_evaluation_set(run.request.evaluation, self.store, self.settings)
 
@@ -84,9 +89,10 @@ class Watch:
 
     def over(self) -> bool:
         """Whether time is up, the process is to end, or the run was moved by somebody else: stopped, say."""
-        return time.monotonic() > self._until or self._cut_short()
+        return time.monotonic() > self._until or self.cut_short()
 
-    def _cut_short(self) -> bool:
+    def cut_short(self) -> bool:
+        """Whether the process is to end, or the run was moved by somebody else."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._looked = time.monotonic()
             with suppress(RetryableError):
@@ -99,7 +105,7 @@ class Watch:
 
     def count(self, done: int, total: int) -> None:
         """Let it hear how far work that can be counted is. Raises Interrupted when either is to stop."""
-        if self._cut_short():
+        if self.cut_short():
             raise Interrupted
         self._tell({"done": done, "total": total}, at_once=done == total)
 

@@ -44,7 +44,7 @@ def prepare(run: Run, desk: Desk) -> Position:
             manifest = freeze(request.source, listing, cache, share, kept_out, watch.count)
         except NotPreparedError:  # another run forgot what could not be fetched, to try it again
             return run.position
-        desk.put(run, "dataset.jsonl", manifest.dump())
+        desk.put_once(run, "dataset.jsonl", manifest.dump())
         for path in write_report(manifest, cache, desk.folder(run)):
             desk.put(run, path.name, path.read_bytes())
     return run.position.moved(phase="train")
@@ -59,6 +59,7 @@ def train(run: Run, desk: Desk) -> Position:
         if photographs is None:
             return run.position
         start = None if request.start == FROM_ENCODER else desk.registry.weights(request.start)
+        watch = Watch(run, desk)  # opening a large data set takes its time
         card = learn(
             request.recipe, photographs, folder, request.model, request.encoder or None, watch.tell, start, watch.over
         )
@@ -69,7 +70,7 @@ def train(run: Run, desk: Desk) -> Position:
         if path.name == "curve.png" or path.stem > f"epoch-{run.position.epoch:03d}":
             desk.put(run, path.name, path.read_bytes())
     position = run.position.moved(epoch=state.epoch, step=state.step, history=state.history)
-    if card or desk.stopping() or (position.steps + 1) % desk.settings.training_save_steps == 0:
+    if card or watch.cut_short() or (position.steps + 1) % desk.settings.training_save_steps == 0:
         position = position.moved(copies=copies.save(run, folder, desk.store, desk.settings))
     return position.moved(phase="judge") if card else position
 
@@ -159,7 +160,7 @@ def _listing(run: Run, cache: Cache, desk: Desk) -> list[Listed]:
     except NotFoundError:
         cache.forget_unfetched()  # what could not be had for an earlier run may be there now
         listing = list_source(run.request.source, desk.store)
-        desk.put(run, "listing.jsonl", "\n".join(map(json.dumps, listing)).encode())
+        desk.put_once(run, "listing.jsonl", "\n".join(map(json.dumps, listing)).encode())
         return listing
     return [Listed(*json.loads(line)) for line in stored.data.splitlines()]
 
