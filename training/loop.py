@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training import losses, pictures
+from training import losses, metrics, pictures
 from training.checks import check_finite, check_photographs, check_sides, training_shortages_translated
 from training.data.collection import Collection
 from training.data.photographs import Batch, training_batches, validation_batches
 from training.data.readable import Readable
-from training.judging import metrics
 from training.pretrained import load_encoder, normalization_of
 from training.recipe import Recipe
 from training.state import State, read_state, write_state

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
 from training.data.fingerprint import fingerprint
-from training.judging.metrics import colourfulness
+from training.metrics import colourfulness
 from worker.errors import ImageFault
 from worker.models import color
 from worker.photo.limits import Limits

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
+from training import metrics
 from training.data.photographs import center_square
 from training.data.readable import Readable
-from training.judging import metrics
-from training.judging.metrics import MEASURES, Scores
+from training.metrics import MEASURES, Scores
 from worker.colorize import predict
 from worker.engine import Engine
 from worker.errors import CheckpointError, ImageFault, PhotochromError, UsageError

@@ -18,7 +18,7 @@ from training import pictures
 from training.data.photographs import center_square
 from training.data.readable import Readable
 from training.judging.evaluate import CONFIDENCE, SIDE, bootstrap, coloured, gray_of, plain_gray
-from training.judging.metrics import MEASURES
+from training.metrics import MEASURES
 from training.study.engines import engine_of
 from training.study.finding import Finding, Judged
 from training.study.variant import Study

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from training import metrics
 from training.data.readable import Encoded
 from training.judging import evaluate as evaluation
-from training.judging import metrics
 from training.judging.evaluate import Evaluation, bootstrap, coloured, evaluate, gray_of, measure, plain_gray, table
 from worker.errors import CheckpointError, ImageFault, RetryableError, UsageError
 

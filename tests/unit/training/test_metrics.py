@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.judging import metrics
+from training import metrics
 
 
 def plain(*rgb):

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 from training.data import working_copy as module
 from training.data.working_copy import SHORT_SIDE, working_copy
-from training.judging.metrics import colourfulness
+from training.metrics import colourfulness
 from worker.errors import ImageFault, OutOfMemoryFault
 from worker.models import color
 
