@@ -17,7 +17,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from worker import keys
+from worker import drain, keys
 from worker.errors import RetryableError
 from worker.job import Job
 from worker.settings import Settings, settings
@@ -145,6 +145,13 @@ def mark_ready() -> None:
     """Tell whoever started this process that it is ready to work."""
     if name := os.environ.get(READY_FILE):
         Path(name).touch()
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: object) -> None:
+    """Whatever the role: what is in hand is ended, and within the time that is set the process has ended, too."""
+    drain.start_draining()
+    drain.end_within(settings().drain_seconds)
 
 
 @signals.worker_shutting_down.connect

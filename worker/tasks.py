@@ -17,19 +17,12 @@ from worker.job import Job
 from worker.resources import Resources, resources
 from worker.runner import Leftover, run_job
 from worker.serving import engine_for, serving
-from worker.settings import settings
 from worker.shortage import shortages_translated
 
 log = logging.getLogger("photochrom.worker")
 
 RETRY_SECONDS, MOST_RETRY_SECONDS = 5, 300
 """Wait before images are tried again after a fault that may pass; doubled each time, up to the second."""
-
-
-@signals.worker_shutting_down.connect
-def _drain(**_: object) -> None:
-    drain.start_draining()
-    drain.end_within(settings().drain_seconds)
 
 
 @signals.worker_process_init.connect

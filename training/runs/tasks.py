@@ -29,9 +29,7 @@ _worked_at: set[str] = set()
 
 @signals.worker_shutting_down.connect
 def _drain(**_: object) -> None:
-    drain.start_draining()
     _draining.set()
-    drain.end_within(settings().drain_seconds)
 
 
 @signals.worker_ready.connect
