@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deploy.samples import sample_photographs
 from deploy.stack import Stack
@@ -21,6 +21,9 @@ from worker import paths
 from worker.errors import WorkerFault
 from worker.settings import Settings
 from worker.store import Location, Store
+
+if TYPE_CHECKING:
+    from training.runs.records import Verdict
 
 BUCKET = "photochrom-training-demo"
 PHOTOGRAPHS, JUDGED, GRAY, COLOURED = "photographs", "judged", "gray", "coloured"
@@ -120,9 +123,9 @@ def demonstrate_training(out: Path, tell: Callable[[str], None]) -> TrainingStor
         with stack, stack.exported() as settings:
             shown = Demonstration(stack, settings, out, tell)
             champion = _prepare(shown, Path(folder))
-            challenger = _learn(shown, champion)
+            verdict = _learn(shown)
             _go_back(shown, champion)
-            return _story(shown, champion, challenger)
+            return _story(shown, champion, verdict)
 
 
 def _prepare(shown: Demonstration, folder: Path) -> str:
@@ -170,8 +173,8 @@ def _poor_champion(shown: Demonstration, crops: list[Any], folder: Path) -> str:
     return sha256
 
 
-def _learn(shown: Demonstration, champion: str) -> str:
-    """Wait for the schedule's run, its end and its promotion, colouring meanwhile; gives back the challenger."""
+def _learn(shown: Demonstration) -> Verdict:
+    """Wait for the schedule's run, its end and its promotion, colouring meanwhile; gives back what became of it."""
     run = shown.wait(lambda: next(shown.runs.active(), None))
     shown.note(f"the schedule begins run {run.name}")
     seen = 0
@@ -183,16 +186,15 @@ def _learn(shown: Demonstration, champion: str) -> str:
                 f"{figures['ciede2000']:.2f}, PSNR {figures['psnr']:.2f} dB on the half that selects"
             )
         seen = len(run.position.history)
-    verdict = run.position.verdict
+    verdict: Verdict | None = run.position.verdict
     if verdict is None or not verdict.sequence:
         raise WorkerFault(f"run {run.name} {run.position.status} without a promotion: {run.position.why or verdict}")
     shown.note(f"the challenger passes the gate: promotion {verdict.sequence}, {verdict.challenger[:12]}")
     for path in ("dataset.png", "curve.png", "differences.png", "judgement.md"):
         stored = shown.store.get(shown.settings.state_bucket, paths.run(run.name, path))
         (shown.out / path).write_bytes(stored.data)
-    (shown.out / "reasons.json").write_text(json.dumps(verdict.reasons))
     _until_served(shown, verdict.challenger, "promoted")
-    return verdict.challenger
+    return verdict
 
 
 def _after_a_look(shown: Demonstration, run: Any) -> Any:
@@ -226,27 +228,27 @@ def _go_back(shown: Demonstration, champion: str) -> None:
     _until_served(shown, champion, "rolled-back")
 
 
-def _story(shown: Demonstration, champion: str, challenger: str) -> TrainingStory:
+def _story(shown: Demonstration, champion: str, verdict: Verdict) -> TrainingStory:
     from producer.progress import progress
 
     ended = [progress(name, shown.settings) for name in shown.submissions]
-    by_version = sum((shown.made_by(name) for name in shown.submissions), Counter())
+    made_by = {name: shown.made_by(name) for name in shown.submissions}
     table = (shown.out / "judgement.md").read_text().splitlines()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table if line.startswith("|")]
-    promoted = next(name for name in shown.submissions if set(shown.made_by(name)) == {challenger})
+    promoted = next(name for name, made in made_by.items() if set(made) == {verdict.challenger})
     return TrainingStory(
         moments=shown.moments,
         champion=champion,
-        challenger=challenger,
+        challenger=verdict.challenger,
         curve=shown.out / "curve.png",
         dataset=shown.out / "dataset.png",
         judgement=[row for row in rows if set("".join(row)) - set("-")],
-        reasons=json.loads((shown.out / "reasons.json").read_text()),
+        reasons=verdict.reasons,
         differences=shown.out / "differences.png",
         photographs=_photographs(shown, promoted),
         coloured=sum(now.done for now in ended),
-        failed=sum(now.quarantined + now.total - now.done - now.quarantined for now in ended),
-        by_version=by_version,
+        failed=sum(now.total - now.done for now in ended),
+        by_version=sum(made_by.values(), Counter()),
     )
 
 

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from training.data.manifest import Manifest
-
-VALIDATION_SHARE = 0.04
-"""As in the recipes."""
 
 
 def dataset(
@@ -27,34 +21,19 @@ def dataset(
     """
     import json as json_lines
 
+    from training.bar import bar
     from training.data.cache import Cache
+    from training.data.photographs import gather
     from training.data.report import write_report
     from worker.settings import settings
 
     with Cache(settings().training_folder) as cache:
-        text, picture = write_report(_prepared(source, cache), cache, to)
+        with bar("reading") as tell:
+            manifest = gather(source, cache, tell=tell)
+        text, picture = write_report(manifest, cache, to)
     figures = json_lines.loads(text.read_text())
     typer.echo(json_lines.dumps(figures) if json else _table(figures))
     typer.echo(f"Pictures: {picture}", err=json)
-
-
-def _prepared(source: str, cache: Any) -> Manifest:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from training.data.manifest import freeze
-    from training.data.prepare import prepare
-    from training.data.source import list_source, store_of
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    store = store_of(source)
-    cache.forget_unfetched()
-    listing = list_source(source, store)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task("reading", total=len(listing))
-        prepare(source, listing, cache, store, tell=lambda done, total: bars.update(task, completed=done, total=total))
-    return freeze(source, listing, cache, VALIDATION_SHARE)
 
 
 def _table(figures: dict[str, Any]) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json as json_lines
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
+from training.bar import bar
 from worker.commands import DEFAULT_MODEL, MODEL_HELP
 from worker.errors import UsageError
 
@@ -92,7 +92,7 @@ def _subject(source: str | None, evaluation_set: str | None, half: Part) -> Subj
         raise UsageError("name either a source of photographs (a folder, s3://bucket/prefix) or --set NAME")
     if evaluation_set:
         found = load(evaluation_set, _store(), settings())
-        with _bar("fetching") as tell:
+        with bar("fetching") as tell:
             photographs = found.photographs(half, _store(), settings(), tell=tell)
         return Subject(f"evaluation set {evaluation_set}{'' if half == 'both' else f', {half}'}", photographs)
     if half != "both":
@@ -110,7 +110,7 @@ def _evaluate(
     from training.judging.evaluate import table
 
     rows: list = []
-    with _bar("evaluating") as tell:
+    with bar("evaluating") as tell:
         measured = measure(
             told(subject.photographs, tell),
             engine,
@@ -134,7 +134,7 @@ def _judge(
     from training.judging.judge import judge, write_sheet
     from worker.settings import settings
 
-    with _bar("judging") as tell:
+    with bar("judging") as tell:
         judgement = judge(champion, challenger, subject.photographs, Gate.of(settings()), tell)
     if sheet:
         write_sheet(judgement, sheet)
@@ -160,7 +160,7 @@ def create(
     from training.judging.evaluation_set import create as make
     from worker.settings import settings
 
-    with _bar("looking") as tell:
+    with bar("looking") as tell:
         made = make(source, name, _store(), settings(), most, share, tell)
     _echo(made, json)
 
@@ -232,16 +232,3 @@ def _store() -> Store:
     from worker.store import Store
 
     return Store(settings())
-
-
-@contextmanager
-def _bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar for people; nothing where nobody watches."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        task = bars.add_task(description, total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -74,9 +73,13 @@ def train(
     keep_freed_memory()
     check_photographs(photographs, recipe)
     saved = read_state(out, recipe)
-    network = _built(recipe, saved.config) if saved else first_network(recipe, photographs, encoder, start)
+    network = (
+        checkpoint.build(recipe.architecture, saved.config)
+        if saved
+        else first_network(recipe, photographs, encoder, start)
+    )
     check_sides(network, recipe)
-    network.to(device())
+    network.to(device()).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(parameter_groups(network, recipe), betas=(0.9, 0.99), weight_decay=recipe.decay)
     averaged = copy.deepcopy(network).requires_grad_(False)
     state = saved.restore(network, averaged, optimizer) if saved else State()
@@ -141,18 +144,14 @@ def fresh_network(recipe: Recipe, photographs: Collection, encoder: str | None) 
             load_encoder(network.encoder, encoder)
         if network.config.decoder == "distribution":
             losses.measure_rarity(network.bins, _chroma_samples(photographs, recipe))
-    return network.to(memory_format=torch.channels_last)
-
-
-def _built(recipe: Recipe, config: dict[str, Any]) -> Network:
-    return checkpoint.build(recipe.architecture, config).to(memory_format=torch.channels_last)
+    return network
 
 
 def _started(recipe: Recipe, start: Path) -> Network:
     network, card = checkpoint.read(start)
     if card.architecture != recipe.architecture:
         raise UsageError(f"{start} is a {card.architecture}, and the recipe is for a {recipe.architecture}")
-    return network.to(memory_format=torch.channels_last)
+    return network
 
 
 def _chroma_samples(photographs: Collection, recipe: Recipe) -> Tensor:

@@ -6,7 +6,7 @@ Everything random follows from (seed, epoch, position), so that a resumed run se
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,19 +16,21 @@ from PIL import Image
 from training.data.ageing import aged
 from training.data.cache import Cache
 from training.data.collection import Collection, open_collection
-from training.data.manifest import freeze
+from training.data.manifest import Manifest, freeze
 from training.data.prepare import prepare
 from training.data.readable import Readable
 from training.data.source import list_source, store_of
 from worker.settings import settings
 
+VALIDATION_SHARE = 0.04
+"""As in the recipes."""
 AHEAD = 3
 """Batches prepared while one is in use."""
 BORDER = 0.03
 """Scanned stock photographs carry a dark frame; crops keep this share of each side away from the edge."""
 
 
-def collect(source: str, validation_share: float = 0.04, cache: Cache | None = None) -> Collection:
+def collect(source: str, validation_share: float = VALIDATION_SHARE, cache: Cache | None = None) -> Collection:
     """Read every photograph under `source`, a folder or an `s3://bucket/prefix`, as far as the cache does not know it.
 
     Without `cache`, that of the settings' folder is used, and stays open. Left out, and counted by reason: what cannot
@@ -37,12 +39,22 @@ def collect(source: str, validation_share: float = 0.04, cache: Cache | None = N
 
     Raises UsageError for no folder, and when nothing is left to train on; RetryableError and WorkerFault as S3 does.
     """
-    store = store_of(source)
     cache = cache or Cache(settings().training_folder)
+    return open_collection(gather(source, cache, validation_share), cache)
+
+
+def gather(
+    source: str,
+    cache: Cache,
+    validation_share: float = VALIDATION_SHARE,
+    tell: Callable[[int, int], None] = lambda done, total: None,
+) -> Manifest:
+    """What `collect` finds, frozen. `tell` hears how many photographs are read, of how many. Raises as `collect`."""
+    store = store_of(source)
     cache.forget_unfetched()
     listing = list_source(source, store)
-    prepare(source, listing, cache, store)
-    return open_collection(freeze(source, listing, cache, validation_share), cache)
+    prepare(source, listing, cache, store, tell=tell)
+    return freeze(source, listing, cache, validation_share)
 
 
 def center_square(image: Image.Image, side: int) -> np.ndarray:

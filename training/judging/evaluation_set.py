@@ -157,8 +157,9 @@ def create(
     chooser = Chooser(source, store, tell)
     entries = []
     for choice in chooser.choose(most, share):
-        _put_square(name, choice, store, settings)
-        entries.append(_entry(choice))
+        entry = _entry(choice)
+        _put_square(name, entry, choice.square, store, settings)
+        entries.append(entry)
     if {entry.half for entry in entries} != {"select", "decide"}:
         raise UsageError(
             f"{len(entries)} photographs under {source} are too few to halve (left out: {dict(chooser.left_out)})"
@@ -219,10 +220,10 @@ def _if_same(there: EvaluationSet, asked: dict[str, object]) -> EvaluationSet:
     return there
 
 
-def _put_square(name: str, choice: Choice, store: Store, settings: Settings) -> None:
+def _put_square(name: str, entry: Entry, square: bytes, store: Store, settings: Settings) -> None:
     with suppress(ConflictError):  # it is there, from an attempt that was cut off
-        key = paths.evaluation_square(name, hashlib.sha256(choice.square).hexdigest())
-        store.put(settings.state_bucket, key, choice.square, content_type="image/png", if_absent=True)
+        key = paths.evaluation_square(name, entry.square_sha256)
+        store.put(settings.state_bucket, key, square, content_type="image/png", if_absent=True)
 
 
 def _entry(choice: Choice) -> Entry:

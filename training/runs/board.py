@@ -33,7 +33,7 @@ class Board:
     def is_left_alone(self, run: str) -> bool:
         """Whether nobody works at a run, and no step of any waits for a training process."""
         with redis_translated():
-            return not self._redis.exists(keys.lock(_lock(run))) and not self._redis.llen(keys.TRAINING_QUEUE)
+            return not self._redis.exists(keys.lock(_lock(run))) and not self.waits()
 
     def waits(self) -> bool:
         """Whether a step of any run waits for a training process."""

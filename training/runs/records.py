@@ -62,7 +62,7 @@ class Position(BaseModel):
     history: list[dict[str, float]] = Field(default_factory=list, description="figures by epoch")
     verdict: Verdict | None = None
     why: str = Field("", description="of stopping or failing")
-    updated: str = Field(default_factory=lambda: now())
+    updated: str = Field(default_factory=now)
 
     def moved(self, **changes: Any) -> Position:
         """The position with these changes, as of now."""
