@@ -28,6 +28,7 @@ from worker.result import notes_if_left, put_result, result_there
 from worker.scratch import scratch
 from worker.settings import Settings
 from worker.shortage import shortages_translated
+from worker.stages import stage, staged
 from worker.store import Location, NotFoundError, Store, Stored
 
 MOST_KEY_BYTES = 1024
@@ -55,11 +56,12 @@ def colorize(image: Image, job: Job, source: Source, store: Store, settings: Set
     """
     with source.file:
         written = colorize_file(source.file, source.engine, settings, _options(job.task, image.key, settings))
-    with written.body:
+    with written.body, stage("store"):
         notes = put_result(store, job.task.output(image.key), written, source.provenance, job.task.stale)
     return written._replace(notes=notes)
 
 
+@stage("fetch")
 def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settings) -> Source | Current:
     """The source's bytes, unless its result is there already, or stale work is to leave it as it is.
 
@@ -114,27 +116,35 @@ def _check_unchanged(image: Image, source: Stored) -> None:
 def colorize_file(file: BinaryIO, engine: Engine, settings: Settings, options: Options) -> Written:
     """An encoded photograph to its coloured counterpart. Raises ImageFault or WorkerFault."""
     with shortages_translated():
-        file.seek(0)
-        statement = Statement(
-            model=engine.card.name,
-            model_sha256=engine.card.sha256,
-            source_sha256=hashlib.file_digest(file, "sha256").hexdigest(),  # type: ignore[arg-type]
-            how="",  # known once it is written
-            digital_source_type=options.digital_source_type,
-        )
-        file.seek(0)
-        photograph = read(file, Limits.of(settings), options)
-        return write(photograph, _coloured(photograph, engine), statement, options)
+        with stage("read"):
+            statement = _statement(file, engine, options)
+            photograph = read(file, Limits.of(settings), options)
+        with stage("write"):
+            return write(photograph, _coloured(photograph, engine), statement, options)
+
+
+def _statement(file: BinaryIO, engine: Engine, options: Options) -> Statement:
+    file.seek(0)
+    digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
+    file.seek(0)
+    return Statement(
+        model=engine.card.name,
+        model_sha256=engine.card.sha256,
+        source_sha256=digest.hexdigest(),
+        how="",  # known once it is written
+        digital_source_type=options.digital_source_type,
+    )
 
 
 def _coloured(photograph: Photograph, engine: Engine) -> Iterator[tuple[Page, Iterable[np.ndarray]]]:
     """Each page with its colour; nothing here holds on to a page while the next one is decoded."""
-    for page in photograph.pages:
+    for page in staged("read", photograph.pages):
         coloured = [(page, compose(page, predict(page, engine)))]
         del page
         yield coloured.pop()
 
 
+@stage("predict")
 def predict(page: Page, engine: Engine, vividness: float | None = None) -> np.ndarray:
     """Chroma float32 (2, h', w') for a page as it is stored, from a small upright copy."""
     gray = page.gray(*engine.input_size(*page.upright_size))
@@ -148,8 +158,9 @@ def compose(page: Page, chroma: np.ndarray) -> Iterable[np.ndarray]:
     of its depth whose luma is exactly the page's, in strips.
     """
     if isinstance(page, GrayJpeg):
-        return jpeg_chroma.planes(page.luma, chroma, page.height, page.frame.width)
-    return luma.strips(page.luma, chroma)
+        with stage("compose"):
+            return jpeg_chroma.planes(page.luma, chroma, page.height, page.frame.width)
+    return staged("compose", luma.strips(page.luma, chroma))
 
 
 def _options(task: Task, key: str, settings: Settings) -> Options:
