@@ -23,6 +23,7 @@ from worker.photo.jpeg.segments import (
     SOS,
     Frame,
     MessyError,
+    count_markers,
     frame_of,
     header,
     parse,
@@ -100,7 +101,7 @@ def read_webp(data: bytes, limits: Limits) -> Raster:
 
 def check_scans(data: bytes, limits: Limits) -> None:
     """Raises ImageFault ("too-many-segments") for a JPEG of more than MOST_SCANS scans."""
-    if data.count(bytes((0xFF, SOS))) <= MOST_SCANS:  # other segments, and what follows EOI, may hold some by chance
+    if count_markers(data, SOS) <= MOST_SCANS:  # other segments, and what follows EOI, may hold some by chance
         return
     try:
         parse(data, limits)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import struct
 from collections.abc import Iterator
 
@@ -12,6 +11,7 @@ from PIL import Image
 from worker.errors import ImageFault
 from worker.photo import exif
 from worker.photo.decode import APP13, COMMENT, PHOTOSHOP
+from worker.photo.jpeg.encode import encoded
 from worker.photo.jpeg.metadata import ICC, XMP
 from worker.photo.jpeg.segments import APP1, APP2, COM, MOST_PAYLOAD, segment
 from worker.photo.luma import STRIP_ROWS
@@ -30,16 +30,13 @@ def write_jpeg(raster: Raster, rgb: np.ndarray, quality: int) -> bytes:
     if raster.alpha is not None:
         raise ImageFault("unsupported", "JPEG has no alpha channel: ask for PNG or TIFF")
     density = tuple(round(value) for value in raster.metadata.dpi or (0, 0))
-    encoded = io.BytesIO()
+    image = Image.fromarray(_eight_bits(rgb))
     try:
-        Image.fromarray(_eight_bits(rgb)).save(
-            encoded, "JPEG", quality=quality, subsampling="4:2:0", optimize=True, dpi=density
-        )
+        data = encoded(image, quality=quality, subsampling="4:2:0", optimize=True, dpi=density)
     except MemoryError:
         raise
     except Exception as error:  # more than 65,500 pixels a side
         raise ImageFault("unsupported", f"JPEG cannot hold this photograph: {error}") from error
-    data = encoded.getvalue()
     behind = 4 + int.from_bytes(data[4:6], "big")  # SOI and JFIF's segment, which comes first (T.871, 10.1)
     return data[:behind] + b"".join(_segments(raster)) + data[behind:]
 

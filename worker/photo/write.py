@@ -82,7 +82,8 @@ def _write_spliced(
     how = TRANSCODED if TRANSCODED in photograph.notes else SPLICED
     changes = metadata.changes(jpeg.segments, replace(statement, how=how))
     keep_original = options.jpeg == "archive" and how == SPLICED
-    data = splice(jpeg, chroma, changes, options.chroma_quality, keep_original=keep_original)
+    sha256 = statement.source_sha256 if keep_original else None  # the file and the gray JPEG are one then
+    data = splice(jpeg, chroma, changes, options.chroma_quality, keep_original=keep_original, sha256=sha256)
     if options.jpeg == "compatible":
         data = jpegtran.interleave(data)
     return Written(io.BytesIO(data), "jpeg", how, photograph.notes + changes.notes)

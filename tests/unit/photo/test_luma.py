@@ -61,7 +61,8 @@ def test_16_bit_luma_comes_back_under_random_chroma():
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_neutral_chroma_gives_red_green_and_blue_equal_to_luma(dtype):
     y = np.arange(np.iinfo(dtype).max + 1).astype(dtype).reshape(16, -1)
-    rgb = join(y, np.zeros((2, 3, 3), np.float32))
+    with np.errstate(all="raise"):
+        rgb = join(y, np.zeros((2, 3, 3), np.float32))
     np.testing.assert_array_equal(rgb, np.repeat(y[..., None], 3, axis=2))
 
 
@@ -112,6 +113,65 @@ def test_strips_of_rows_give_what_one_strip_gives(monkeypatch, rows, chroma):
     monkeypatch.setattr(luma_module, "STRIP_ROWS", rows)
     # sums of other lengths round differently: a level of 65535 at most
     assert abs(join(y, planes).astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("name", ["BLOCK_PIXELS", "BLOCK_COLUMNS", "BLOCK_PRODUCTS"])
+@pytest.mark.parametrize("size", [1, 50, 500])
+def test_blocks_of_any_size_give_what_one_block_gives(monkeypatch, dtype, name, size):
+    y, planes = random_luma((150, 73), dtype), random_chroma(12, 9)
+    for block in ("BLOCK_PIXELS", "BLOCK_COLUMNS", "BLOCK_PRODUCTS"):
+        monkeypatch.setattr(luma_module, block, 2**40)
+    whole = join(y, planes)
+    monkeypatch.setattr(luma_module, name, size)
+    rgb = join(y, planes)
+    np.testing.assert_array_equal(luma_of(rgb), y)
+    assert abs(rgb.astype(int) - whole).max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_row_longer_than_a_block_is_joined_too(dtype):
+    y = random_luma((3, luma_module.BLOCK_PIXELS + 7), dtype)
+    rgb = join(y, random_chroma(8, 40))
+    np.testing.assert_array_equal(luma_of(rgb), y)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("turn", [lambda a: a[..., ::-1, :], lambda a: a.swapaxes(-1, -2), lambda a: a[..., ::-1]])
+def test_planes_in_any_order_of_memory_are_joined_alike(dtype, turn):
+    y, planes = random_luma((120, 90), dtype), random_chroma(10, 12)
+    rgb = join(turn(y), turn(planes))
+    np.testing.assert_array_equal(rgb, join(turn(y).copy(), turn(planes).copy()))
+    np.testing.assert_array_equal(luma_of(rgb), turn(y))
+
+
+def test_neither_luma_nor_chroma_is_changed():
+    y, planes = random_luma((70, 90), np.uint16), random_chroma(10, 12)
+    before = y.copy(), planes.copy()
+    join(y, planes)
+    join_pixels(y[:10, :12], *planes)
+    np.testing.assert_array_equal(y, before[0])
+    np.testing.assert_array_equal(planes, before[1])
+
+
+@given(
+    level=st.integers(0, 65535),
+    u=st.floats(-0.5, 0.5, width=32),
+    v=st.floats(-0.5, 0.5, width=32),
+    dtype=st.sampled_from([np.uint8, np.uint16]),
+)
+def test_every_pixel_follows_the_rule(level, u, v, dtype):
+    """The rule in fractions, a pixel at a time: chroma scaled as little as fits, and luma exact."""
+    top = np.iinfo(dtype).max
+    y = level % (top + 1)
+    rgb = join_pixels(np.full((1, 1), y, dtype), np.full((1, 1), u, np.float32), np.full((1, 1), v, np.float32))
+    assert_exact(rgb, np.full((1, 1), y))
+    wanted = [top * 1.402 * v, top * (-0.344136 * u - 0.714136 * v), top * 1.772 * u]
+    scale = min([1.0] + [(top - y) / d if d > 0 else -y / d for d in wanted if abs(d) > 1e-6])
+    red, green, blue = rgb[0, 0].astype(float)
+    assert red == pytest.approx(y + scale * wanted[0], abs=0.501 + top * 1e-6)
+    assert blue == pytest.approx(y + scale * wanted[2], abs=0.501 + top * 1e-6)
+    assert green == pytest.approx(y + scale * wanted[1], abs=1 + top * 1e-6)
 
 
 def test_chroma_stays_where_it_was_drawn():

@@ -48,15 +48,16 @@ def assemble(original: bytes, pieces: list[Piece]) -> bytes:
     return b"".join(whole[piece.start : piece.end] if isinstance(piece, Stretch) else piece for piece in pieces)
 
 
-def keep(original: bytes, pieces: list[Piece]) -> bytes:
+def keep(original: bytes, pieces: list[Piece], sha256: str | None = None) -> bytes:
     """The segments from which, with the plain file made of `pieces`, the original comes back.
 
-    The stretches are in ascending order. Raises ImageFault ("unsupported") for more than 65,535 segments.
+    The stretches are in ascending order. `sha256` is the original's, in hexadecimal, where it is known. Raises
+    ImageFault ("unsupported") for more than 65,535 segments.
     """
     parts, literals = _describe(original, pieces)
     description = {
         "version": VERSION,
-        "sha256": hashlib.sha256(original).hexdigest(),
+        "sha256": sha256 or hashlib.sha256(original).hexdigest(),
         "size": len(original),
         "parts": parts,
     }

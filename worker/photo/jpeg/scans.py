@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from worker.photo.jpeg.encode import encoded
 from worker.photo.jpeg.segments import DHT, DQT, SOS, Segment, parse, segment
 from worker.photo.limits import Limits
 
@@ -40,9 +40,7 @@ def quantization(quality: int) -> list[int]:
 
 def encode(plane: np.ndarray, quality: int, *, progressive: bool) -> Scans:
     """A plane, uint8 (h, w), as scans of a baseline or of a progressive frame."""
-    encoded = io.BytesIO()
-    Image.fromarray(plane).save(encoded, "JPEG", qtables=[quantization(quality)], progressive=progressive)
-    data = encoded.getvalue()
+    data = encoded(Image.fromarray(plane), qtables=[quantization(quality)], progressive=progressive)
     found = parse(data, Limits())
     table = next(one.payload for one in found if one.marker == DQT)
     wanted = tuple((one, _coded(data, one)) for one in found if one.marker in (DHT, SOS))

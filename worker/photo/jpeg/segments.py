@@ -31,6 +31,8 @@ class Segment(NamedTuple):
     """One marker segment. `start..end` is all of it in the file, fill bytes before its marker included.
 
     `payload`, which begins at `at`, is what follows the length; a scan's entropy-coded data lies between it and `end`.
+    `is_ambiguous`, where `parse` finds it, says that a scan holds FF FF 00: a fill byte and then a stuffed one, which
+    libjpeg's fast and slow decoders take for different things.
     """
 
     marker: int
@@ -38,6 +40,7 @@ class Segment(NamedTuple):
     at: int
     end: int
     payload: bytes
+    is_ambiguous: bool = False
 
 
 class Component(NamedTuple):
@@ -84,11 +87,11 @@ def parse(data: bytes, limits: Limits) -> list[Segment]:
 
     A missing EOI is no error. Raises ImageFault ("too-many-segments"), or MessyError.
     """
-    ends = _ends_of_entropy_coded_data(data)
+    found = _Found.of(data)
     segments: list[Segment] = []
     at = 0
     while at < len(data):
-        segments.append(_segment_at(data, at, ends))
+        segments.append(_segment_at(data, at, found))
         limits.check_segments(len(segments))
         if segments[-1].marker == EOI:
             break
@@ -105,15 +108,21 @@ def header(data: bytes, limits: Limits) -> list[Segment]:
     """The segments before the first scan, SOI included. Raises as `parse`."""
     segments: list[Segment] = []
     at = 0
-    nowhere = np.empty(0, np.int64)
+    nothing = _Found.of(b"")
     while at < len(data):
-        found = _segment_at(data, at, nowhere)
+        found = _segment_at(data, at, nothing)
         if found.marker in (SOS, EOI):
             break
         segments.append(found)
         limits.check_segments(len(segments))
         at = found.end
     return segments
+
+
+def count_markers(data: bytes, marker: int) -> int:
+    """How often a marker's two bytes occur, wherever that is."""
+    found = np.frombuffer(data, np.uint8)
+    return int(np.count_nonzero(found[np.flatnonzero(found[:-1] == 0xFF) + 1] == marker))
 
 
 def frame_of(segments: list[Segment]) -> Frame:
@@ -124,7 +133,7 @@ def frame_of(segments: list[Segment]) -> Frame:
     return Frame.parse(frames[0])
 
 
-def _segment_at(data: bytes, start: int, ends: np.ndarray) -> Segment:
+def _segment_at(data: bytes, start: int, inside: _Found) -> Segment:
     at = start
     while data[at : at + 2] == b"\xff\xff":  # fill bytes (B.1.1.2)
         at += 1
@@ -138,14 +147,33 @@ def _segment_at(data: bytes, start: int, ends: np.ndarray) -> Segment:
     if length < 2 or end > len(data):
         raise MessyError(f"the segment at byte {start:,} has no sensible length")
     payload = data[at + 4 : end]
-    if marker == SOS:
-        following = np.searchsorted(ends, end)
-        end = int(ends[following]) if following < len(ends) else len(data)
-    return Segment(marker, start, at + 4, end, payload)
+    if marker != SOS:
+        return Segment(marker, start, at + 4, end, payload)
+    end = _first(inside.ends, end, len(data))
+    return Segment(marker, start, at + 4, end, payload, _first(inside.ambiguous, start, len(data)) + 3 <= end)
 
 
-def _ends_of_entropy_coded_data(data: bytes) -> np.ndarray:
-    """Where such data would end: at each 0xFF that is not stuffed, of no restart marker, and no fill byte."""
-    at = np.flatnonzero(np.frombuffer(data, np.uint8)[:-1] == 0xFF) if len(data) > 1 else np.empty(0, np.int64)
-    following = np.frombuffer(data, np.uint8)[at + 1]
-    return at[(following != 0) & (following != 0xFF) & ((following < 0xD0) | (following > 0xD7))]
+def _first(places: np.ndarray, start: int, default: int) -> int:
+    """The first of ascending places that is not before `start`."""
+    number = np.searchsorted(places, start)
+    return int(places[number]) if number < len(places) else default
+
+
+class _Found(NamedTuple):
+    """What is found between markers, in one walk over all bytes that leaves other threads to their work.
+
+    `ends` are the places where entropy-coded data would end: at each 0xFF that is not stuffed, of no restart marker,
+    and no fill byte. `ambiguous` are those of FF FF 00.
+    """
+
+    ends: np.ndarray
+    ambiguous: np.ndarray
+
+    @classmethod
+    def of(cls, data: bytes) -> _Found:
+        found = np.frombuffer(data, np.uint8)
+        at = np.flatnonzero(found[:-1] == 0xFF)
+        following = found[at + 1]
+        fill = at[following == 0xFF]
+        ambiguous = fill[found[np.minimum(fill + 2, len(found) - 1)] == 0]
+        return cls(at[(following != 0) & (following != 0xFF) & ((following < 0xD0) | (following > 0xD7))], ambiguous)

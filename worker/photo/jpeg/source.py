@@ -22,9 +22,6 @@ ENOUGH = 512
 
 MOST_REDUCTION = 4
 
-_AMBIGUOUS = b"\xff\xff\0"
-"""A fill byte, then a stuffed one: libjpeg's fast and slow decoders take it for different things."""
-
 
 class UnsplicableError(Exception):
     """The JPEG has to be decoded and encoded anew; the message says why."""
@@ -76,12 +73,12 @@ def read(data: bytes, limits: Limits) -> GrayJpeg:
         raise UnsplicableError(str(error)) from error
     height = frame.height or _stated_behind_the_scan(segments)
     limits.check_size(frame.width, height)
-    _check_spliceable(data, frame, segments)
+    _check_spliceable(frame, segments)
     small, turn = _decode(data if frame.height else _with_height(data, segments, height), frame.width, height)
     return GrayJpeg(data, segments, frame, height, small, turn)
 
 
-def _check_spliceable(data: bytes, frame: Frame, segments: list[Segment]) -> None:
+def _check_spliceable(frame: Frame, segments: list[Segment]) -> None:
     if frame.marker not in HUFFMAN_DCT:
         raise UnsplicableError("it is not Huffman-coded DCT")
     if frame.precision != 8:
@@ -95,7 +92,7 @@ def _check_spliceable(data: bytes, frame: Frame, segments: list[Segment]) -> Non
         raise UnsplicableError("its scans are not those of its one component")
     if frame.marker == PROGRESSIVE and not _is_complete(scans):
         raise UnsplicableError("coefficients are missing, which decoders smooth over, each file in another way")
-    if any(data.find(_AMBIGUOUS, found.start, found.end) >= 0 for found in segments if found.marker == SOS):
+    if any(found.is_ambiguous for found in segments):
         raise UnsplicableError("a scan holds FF FF 00, which libjpeg reads in two ways")
 
 

@@ -22,11 +22,19 @@ LUMA, CB, CR = 1, 2, 3
 BY_TWO, ONCE = 0x22, 0x11
 
 
-def splice(jpeg: GrayJpeg, chroma: np.ndarray, changes: Changes, quality: int, *, keep_original: bool) -> bytes:
+def splice(
+    jpeg: GrayJpeg,
+    chroma: np.ndarray,
+    changes: Changes,
+    quality: int,
+    *,
+    keep_original: bool,
+    sha256: str | None = None,
+) -> bytes:
     """The coloured file. `chroma` is Cb and Cr, uint8 (2, ceil(h / 2), ceil(w / 2)), to be encoded at `quality`.
 
-    With `keep_original`, `kept.restore` gives the original back. Raises ImageFault ("unsupported") where that does not
-    fit into a JPEG's segments.
+    With `keep_original`, `kept.restore` gives the original back; `sha256` is the original's, where it is known. Raises
+    ImageFault ("unsupported") where that does not fit into a JPEG's segments.
     """
     progressive = jpeg.frame.marker == PROGRESSIVE
     scans = [encode(plane, quality, progressive=progressive) for plane in chroma]
@@ -40,7 +48,7 @@ def splice(jpeg: GrayJpeg, chroma: np.ndarray, changes: Changes, quality: int, *
             behind_head = len(pieces)
     pieces += _chroma(scans, slot)
     if keep_original:
-        pieces.insert(behind_head, kept.keep(jpeg.data, pieces))
+        pieces.insert(behind_head, kept.keep(jpeg.data, pieces, sha256))
     return kept.assemble(jpeg.data, pieces)
 
 

@@ -42,6 +42,12 @@ def test_black_and_white_stay_neutral():
     assert (np.abs(planes(luma, chroma, 2, 4).astype(int) - 128) <= 1).all()
 
 
+def test_no_chroma_is_neutral_at_every_level_and_divides_by_nothing():
+    luma = np.arange(256, dtype=np.uint8)[None]
+    with np.errstate(all="raise"):
+        assert (planes(luma, np.zeros((2, 4, 4), np.float32), 2, 512) == 128).all()
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 2), (2, 1), (3, 5), (16, 16), (17, 33), (301, 200)])
 @pytest.mark.parametrize("reduction", [1, 2, 4])
 def test_the_planes_have_half_the_photographs_size_rounded_up(height, width, reduction):

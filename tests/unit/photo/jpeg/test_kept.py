@@ -1,5 +1,6 @@
 """The original comes back byte for byte, or not at all."""
 
+import hashlib
 import json
 import zlib
 
@@ -40,6 +41,13 @@ def test_what_was_kept_gives_the_original_back(case):
 def made(original=START + b"some bytes" + b"more" * 100, pieces=None):
     pieces = pieces or [Stretch(0, 2), END, Stretch(2, 8), b"new", Stretch(9, len(original))]
     return original, assemble(original, [pieces[0], keep(original, pieces), *pieces[1:]])
+
+
+def test_a_sum_that_is_known_need_not_be_made_again():
+    original, pieces = START + b"some bytes", [Stretch(0, 2), END]
+    known = hashlib.sha256(original).hexdigest()
+    assert keep(original, pieces, known) == keep(original, pieces)
+    assert keep(original, pieces, "0" * 64) != keep(original, pieces)
 
 
 def test_much_that_is_kept_takes_several_segments(rng):

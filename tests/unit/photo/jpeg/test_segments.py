@@ -4,10 +4,26 @@ import io
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from worker.errors import ImageFault
-from worker.photo.jpeg.segments import APP1, DNL, DRI, EOI, SOI, SOS, MessyError, frame_of, header, parse, segment
+from worker.photo.jpeg.segments import (
+    APP1,
+    DNL,
+    DRI,
+    EOI,
+    SOI,
+    SOS,
+    MessyError,
+    count_markers,
+    frame_of,
+    header,
+    parse,
+    segment,
+)
+from worker.photo.jpeg.source import UnsplicableError, read
 from worker.photo.limits import Limits
 
 LIMITS = Limits()
@@ -111,3 +127,31 @@ def test_a_jpeg_of_more_scans_than_anybody_writes_is_refused(rng):
     with pytest.raises(ImageFault) as told:
         parse(data[:-2] + 100 * data[scan.start : scan.end] + data[-2:], LIMITS)
     assert told.value.reason == "too-many-segments"
+
+
+codes = st.lists(st.sampled_from([b"\xff", b"\0", b"\xd0", b"\xda", b"\x55"]), max_size=12).map(b"".join)
+
+
+@given(before=codes, inside=codes, tail=st.sampled_from([b"", b"\xff\xd9", b"\xff\xff\xd9"]))
+def test_a_scan_that_can_be_read_in_two_ways_is_told(before, inside, tail):
+    comment = segment(0xFE, before)
+    scan = segment(SOS, bytes((1, 1, 0, 0, 63, 0)))
+    data = bytes((0xFF, SOI)) + comment + scan + b"\x12" + inside + tail
+    try:
+        found = parse(data, LIMITS)
+    except MessyError:
+        return
+    for one in found:
+        assert one.is_ambiguous == (one.marker == SOS and b"\xff\xff\0" in data[one.start : one.end])
+
+
+def test_a_gray_jpeg_that_can_be_read_in_two_ways_is_not_spliced(rng):
+    data = jpeg(rng)
+    assert read(data, LIMITS).height == 40
+    with pytest.raises(UnsplicableError):
+        read(data[:-2] + b"\xff\xff\0" + data[-2:], LIMITS)
+
+
+@given(st.lists(st.sampled_from([b"\xff", b"\xda", b"\0"])).map(b"".join))
+def test_markers_are_counted_wherever_they_stand(data):
+    assert count_markers(data, SOS) == data.count(b"\xff\xda")
