@@ -3,7 +3,7 @@ PYTHON ?= python3
 PIP_ARGS ?=
 BIN := .venv/bin
 
-.PHONY: help demo demo-training test test-unit chaos chaos-short fuzz bench bench-memory bench-producer study-recipes study-autoencoder kill-control kill-training lint format clean
+.PHONY: help demo demo-training test test-unit chaos chaos-short fuzz bench bench-short bench-memory bench-producer study-recipes study-autoencoder kill-control kill-training lint lint-deploy lock audit format clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -39,8 +39,11 @@ chaos-short: .venv/.test  ## The same with 600 images, in a minute or two
 fuzz: .venv/.test  ## Thousands of damaged JPEG, PNG and TIFF files; each must end as a picture or as a reason
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
-bench: .venv/.test  ## A 12 MP gray JPEG spliced, against decoding, joining and encoding it
-	$(BIN)/python -m tests.benchmarks.jpeg $(BENCH_ARGS)
+bench: .venv/.test  ## All figures of speed, with their targets, in one run of half an hour; also bench.json
+	$(BIN)/python -m tests.benchmarks $(BENCH_ARGS)
+
+bench-short: .venv/.test  ## The same with small pictures, once: that everything runs
+	$(BIN)/python -m tests.benchmarks --short $(BENCH_ARGS)
 
 bench-memory: .venv/.test  ## Peak memory of the whole story for 16-bit TIFFs of 12 to 100 MP
 	$(BIN)/python -m tests.benchmarks.memory $(BENCH_ARGS)
@@ -64,6 +67,29 @@ lint: .venv/.test  ## Style, formatting, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+lint-deploy: .venv/.test  ## Container, cluster and AWS files, checked without an engine; and that the checks find faults
+	$(BIN)/python -m tests.deploy
+	$(BIN)/pytest tests/unit/deploy/test_planted.py tests/unit/deploy/test_iam.py tests/unit/deploy/test_redis_users.py tests/unit/deploy/test_aws.py
+
+LOCKS := deploy/docker
+UV_COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+	--generate-hashes --custom-compile-command "make lock" $(LOCK_ARGS)
+# of cuda.lock, what is not for CPUs: torch comes from an index of its own there, without CUDA
+FOR_GPUS := torch|torchvision|triton|(nvidia|cuda)-[a-z0-9-]+
+
+lock: .venv/.test  ## Versions and hashes of all that the images hold; LOCK_ARGS=--upgrade takes the newest
+	echo "setuptools>=77" | $(UV_COMPILE) - --output-file $(LOCKS)/build.lock
+	$(UV_COMPILE) pyproject.toml --output-file $(LOCKS)/submit.lock
+	$(UV_COMPILE) pyproject.toml --extra training --output-file $(LOCKS)/cuda.lock
+	$(UV_COMPILE) pyproject.toml --extra training --output-file $(LOCKS)/cpu.lock \
+		$$(sed -nE 's/^($(FOR_GPUS))==.*/--no-emit-package \1/p' $(LOCKS)/cuda.lock)
+	{ echo "# written by: make lock"; echo "--index-url https://download.pytorch.org/whl/cpu"; \
+		sed -nE 's/^(torch(vision)?==[0-9.]+).*/\1/p' $(LOCKS)/cuda.lock; } > $(LOCKS)/torch-cpu.txt
+
+audit: .venv/.test  ## Known vulnerabilities of what the images hold (asks PyPI)
+	for lock in build submit cpu cuda; do \
+		$(BIN)/pip-audit --disable-pip --require-hashes --requirement $(LOCKS)/$$lock.lock || exit 1; done
 
 format: .venv/.test  ## Put the code into the house's format
 	$(BIN)/ruff check --fix .

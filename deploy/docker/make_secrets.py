@@ -1,0 +1,121 @@
+"""Makes the secrets that compose.yaml mounts: a Redis user for each role, its URL, and S3 keys.
+
+    python deploy/docker/make_secrets.py FOLDER [--redis HOST:PORT] [--archive BUCKET] [--output BUCKET] ...
+
+FOLDER lies outside the repository. What is there already stays: a second run only adds what is missing. Redis gets
+hashes, never a password. With S3 from AWS, put keys of your own into the files aws_credentials_*, or use roles.
+
+Needs nothing but Python: it runs on the host, before there is any image.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import secrets
+from pathlib import Path
+
+ORDINARY = "+@read +@write +@transaction +@connection +eval +evalsha +script|load +script|exists +time"
+CELERY = f"~_kombu.binding* {ORDINARY} -@dangerous +info"
+"""What Celery and the ledger ask of Redis; nothing of it touches the server's settings, users or other keys."""
+
+QUEUE, TAKEN = "~photochrom.{0}*", "~photochrom:unacked*:{0}"
+SUBMISSIONS = "~photochrom:submission:* ~photochrom:active"
+
+REDIS_USERS = {
+    "worker": f"{QUEUE} {TAKEN}".format("colorize") + f" {SUBMISSIONS} {CELERY}",
+    "control": f"~photochrom.* ~photochrom:* {CELERY}",
+    "training": f"{QUEUE} {TAKEN}".format("training") + f" ~photochrom:training:* ~photochrom:lock:training:* {CELERY}",
+    # people and services: submit, status, cancel, resume, redrive, report, reconcile, runs watch
+    "submit": f"{QUEUE} ~photochrom:lock:advance:*".format("control")
+    + f" ~photochrom.colorize* {SUBMISSIONS} %R~photochrom:unacked:colorize %R~photochrom:training:* {CELERY}",
+    # what scales workers: the lengths of the queues, and how much is in hand
+    "scaler": "~photochrom.colorize* ~photochrom:unacked:colorize "
+    "+eval +evalsha +type +llen +hlen +zcard +scard +@connection -@dangerous",
+}
+"""The rules of each user, as Redis's ACL has them: keys (~), channels (&), commands (+, -)."""
+
+ANYBODY = "user default on nopass resetkeys resetchannels -@all +ping"
+"""Who has not said who he is may ask whether Redis is there: the health check needs no password."""
+
+PROCESSES = ("worker", "control", "training", "submit")
+"""The roles that talk to S3."""
+
+
+def acl(passwords: dict[str, str]) -> str:
+    """Redis's file of users; passwords stand in it as SHA-256."""
+    lines = [ANYBODY]
+    for user, rules in REDIS_USERS.items():
+        digest = hashlib.sha256(passwords[user].encode()).hexdigest()
+        lines.append(f"user {user} on #{digest} resetkeys resetchannels -@all {rules}")
+    return "\n".join(lines) + "\n"
+
+
+def s3_identities(keys: dict[str, tuple[str, str]], archive: str, output: str, state: str) -> str:
+    """SeaweedFS's file of identities: by bucket, for its actions know no more (deploy/aws has the finer rules)."""
+    reads = {"worker": (archive, output), "submit": (archive,), "control": (archive,), "training": (archive,)}
+    actions = {
+        role: [
+            *(f"{action}:{bucket}" for bucket in (*reads[role], state) for action in ("Read", "List")),
+            f"Write:{state}",
+            *([f"Write:{output}"] if role == "worker" else []),
+        ]
+        for role in PROCESSES
+    } | {"admin": ["Admin"]}
+    identities = [
+        {
+            "name": role,
+            "credentials": [dict(zip(("accessKey", "secretKey"), keys[role], strict=True))],
+            "actions": found,
+        }
+        for role, found in actions.items()
+    ]
+    return json.dumps({"identities": identities}, indent=2) + "\n"
+
+
+def write_all(folder: Path, redis: str, archive: str, output: str, state: str) -> list[str]:
+    """Write what is missing in `folder`; gives back the names of what was written."""
+    passwords = {user: secrets.token_urlsafe(32) for user in REDIS_USERS}
+    keys = {role: (secrets.token_hex(10), secrets.token_urlsafe(32)) for role in (*PROCESSES, "admin")}
+    groups = {
+        "redis_users": {
+            "redis_users": acl(passwords),
+            **{f"redis_url_{user}": f"redis://{user}:{word}@{redis}/0" for user, word in passwords.items()},
+        },
+        "seaweedfs_s3": {
+            "seaweedfs_s3": s3_identities(keys, archive, output, state),
+            **{f"aws_credentials_{role}": _credentials(*pair) for role, pair in keys.items()},
+        },
+        "grafana_password": {"grafana_password": secrets.token_urlsafe(24)},
+    }
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    written = []
+    for first, files in groups.items():
+        if (folder / first).exists():  # the others of its group belong to it
+            continue
+        for name, text in files.items():
+            (folder / name).write_text(text)
+            (folder / name).chmod(0o444)  # containers run as users of their own; the folder is what is closed
+            written.append(name)
+    return written
+
+
+def _credentials(key: str, secret: str) -> str:
+    return f"[default]\naws_access_key_id = {key}\naws_secret_access_key = {secret}\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--redis", default="redis:6379", help="where Redis is, as the containers see it")
+    parser.add_argument("--archive", default="archive", help="bucket of the photographs")
+    parser.add_argument("--output", default="coloured", help="bucket of the results")
+    parser.add_argument("--state", default="photochrom-state", help="bucket of submissions, outcomes and models")
+    chosen = parser.parse_args()
+    for name in write_all(chosen.folder, chosen.redis, chosen.archive, chosen.output, chosen.state):
+        print(chosen.folder / name)
+
+
+if __name__ == "__main__":
+    main()
