@@ -12,7 +12,7 @@ from worker.errors import UsageError
 Side = Annotated[int, Field(ge=8)]
 """Of a training crop, in pixels."""
 
-MULTIPLES = {"vgg16-yuv": 32}
+MULTIPLES = {"vgg16-yuv": 16}
 """What sides are multiples of, by architecture; written out, since who only asks for a run has no torch."""
 
 
@@ -62,7 +62,12 @@ class Recipe(BaseModel):
 
 
 RECIPES: dict[str, Recipe] = {
-    "vgg16-yuv": Recipe(architecture="vgg16-yuv", encoder_blocks=("conv5",)),
+    "vgg16-yuv": Recipe(
+        architecture="vgg16-yuv",
+        encoder_blocks=("conv5",),
+        # how it is read, and at what size, decide as much as how it learns: docs/recipes.md
+        config={"temperature": 0.5, "vividness": 0.0, "working_side": 160},
+    ),
     # the published form and loss
     "vgg16-yuv-residual": Recipe(architecture="vgg16-yuv", config={"decoder": "residual"}),
     # bfloat16 slows a network that is mostly dense layers

@@ -43,4 +43,5 @@ AUTOENCODER = Study(
     epochs=2 * CHUNKS,
     validation_share=0.3,
     judges_validation=True,
+    validated=40,
 )

@@ -8,6 +8,8 @@ RECIPES = Study(
     name="recipes",
     title="Recipes for the VGG16 encoder",
     reference="conv5",
+    # how conv5 itself is read
+    config={"vividness": 0.2, "temperature": 0.38, "working_side": 224},
     variants=(
         Variant("residual", "the published form and loss, encoder frozen", "vgg16-yuv-residual"),
         Variant("frozen", "distribution over chroma, encoder frozen", "vgg16-yuv", {"encoder_blocks": ()}),
@@ -17,7 +19,6 @@ RECIPES = Study(
         Variant("rebalance-1", "conv5, rare colours weigh by all their rarity", "vgg16-yuv", config={"rebalance": 1.0}),
         Variant("no-average", "conv5, the last weights instead of their average", "vgg16-yuv", {"average": 0.0}),
     ),
-    # conv5 itself is read at the network's defaults: vividness 0.2, temperature 0.38
     decodes=(
         Decode("vividness-0", "conv5, colours as likely as they are", "conv5", vividness=0.0),
         Decode("vividness-0.5", "conv5, as it was trained", "conv5", vividness=0.5),

@@ -10,6 +10,8 @@ Two decoders, chosen by `VggYuvConfig.decoder`:
 
 from __future__ import annotations
 
+import math
+from itertools import product
 from typing import Literal
 
 import torch
@@ -19,11 +21,8 @@ from torch.nn import functional
 
 from worker.models.color import CHROMA_OFFSET
 
-STRIDE = 32
-"""Input sides are multiples of this. (The deepest tap divides by 16; 32 leaves room for a pooled one.)"""
-
-WORKING_SIDE = 224
-"""Served pictures have about this many pixels squared, whatever their shape."""
+STRIDE = 16
+"""Input sides are multiples of this, by which the deepest tap divides."""
 
 LONGEST_SIDE = 2048
 
@@ -55,6 +54,26 @@ class VggYuvConfig(BaseModel):
     rebalance: float = Field(0.5, ge=0, le=1, description="exponent of the rebalancing weights in training")
     temperature: float = Field(0.38, gt=0, description="below 1 sharpens the distribution before its mean is taken")
     vividness: float = Field(0.2, ge=0, le=1, description="0: colours as likely as they are; 1: rare ones as common")
+    working_side: int = Field(224, ge=STRIDE, le=LONGEST_SIDE, description="side of a square photograph, when served")
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """At what size a photograph of height x width is shown: as nearly as may be in its shape, and as large.
+
+        Sides are multiples of 16, and there are no more pixels than `working_side`^2, but for very long photographs.
+        """
+        shape, side = (height / width) ** 0.5, self.working_side
+
+        def distortion(size: tuple[int, int]) -> tuple[float, int]:
+            return abs(math.log(size[0] / size[1] / shape**2)), -size[0] * size[1]
+
+        sizes = sorted(product(_multiples(side * shape), _multiples(side / shape)))
+        return min([size for size in sizes if size[0] * size[1] <= side**2] or sizes[:1], key=distortion)
+
+
+def _multiples(side: float) -> tuple[int, int]:
+    """The multiples of STRIDE about a side, as far as they are within the limits."""
+    below = int(side // STRIDE) * STRIDE
+    return min(LONGEST_SIDE, max(STRIDE, below)), min(LONGEST_SIDE, below + STRIDE)
 
 
 class Vgg16Encoder(nn.Module):
@@ -227,12 +246,6 @@ class VggYuv(nn.Module):
         """Luma (n, 1, h, w) in 0..1 to chroma (n, 2, h', w') in -0.5..0.5; h' is h, or h / 4 from a distribution."""
         return self.read_out(self.forward(luma), vividness)
 
-    @staticmethod
-    def input_size(height: int, width: int) -> tuple[int, int]:
-        """The size at which a photograph of height x width is shown: its shape, about 224^2 pixels, sides by 32."""
-        shape = (height / width) ** 0.5
-
-        def nearest(side: float) -> int:
-            return min(LONGEST_SIDE, max(STRIDE, round(side / STRIDE) * STRIDE))
-
-        return nearest(WORKING_SIDE * shape), nearest(WORKING_SIDE / shape)
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """The size of the gray copy that the network is shown of a photograph of height x width."""
+        return self.config.input_size(height, width)

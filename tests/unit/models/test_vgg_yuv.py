@@ -1,8 +1,10 @@
 """VGG16-YUV: shapes, the encoder's fidelity to VGG16, and how chroma is read out of a distribution."""
 
+import math
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torchvision.models.vgg import cfgs, make_layers
 
@@ -29,7 +31,7 @@ def published_vgg16():
     return make_layers(cfgs["D"])
 
 
-@pytest.mark.parametrize("size", [(32, 32), (32, 96), (96, 64)])
+@pytest.mark.parametrize("size", [(32, 32), (32, 96), (80, 48)])
 def test_a_distribution_comes_at_a_quarter_of_the_size(distribution, size):
     luma = torch.rand(2, 1, *size)
     with torch.no_grad():
@@ -40,7 +42,7 @@ def test_a_distribution_comes_at_a_quarter_of_the_size(distribution, size):
     assert abs(chroma).max() <= 0.2  # the outermost bins
 
 
-@pytest.mark.parametrize("size", [(32, 32), (32, 96), (96, 64)])
+@pytest.mark.parametrize("size", [(32, 32), (32, 96), (80, 48)])
 def test_the_residual_decoder_gives_chroma_at_full_size(residual, size):
     luma = torch.rand(2, 1, *size)
     with torch.no_grad():
@@ -52,9 +54,9 @@ def test_the_residual_decoder_gives_chroma_at_full_size(residual, size):
 
 
 @pytest.mark.parametrize("network", ["distribution", "residual"])
-@pytest.mark.parametrize("size", [(31, 32), (32, 48), (224, 200)])
-def test_sides_that_are_no_multiples_of_32_are_refused(request, network, size):
-    with pytest.raises(ValueError, match=f"input of {size[0]} x {size[1]}: both sides must be multiples of 32"):
+@pytest.mark.parametrize("size", [(31, 32), (32, 40), (224, 200)])
+def test_sides_that_are_no_multiples_of_the_stride_are_refused(request, network, size):
+    with pytest.raises(ValueError, match=f"input of {size[0]} x {size[1]}: both sides must be multiples of {STRIDE}"):
         request.getfixturevalue(network)(torch.rand(1, 1, *size))
 
 
@@ -162,8 +164,8 @@ sides = st.integers(1, 100_000)
 
 
 @given(sides, sides)
-def test_input_sizes_are_multiples_of_32_and_keep_the_orientation(height, width):
-    shown_height, shown_width = VggYuv.input_size(height, width)
+def test_input_sizes_are_multiples_of_the_stride_and_keep_the_orientation(height, width):
+    shown_height, shown_width = VggYuvConfig().input_size(height, width)
     assert shown_height % STRIDE == shown_width % STRIDE == 0
     assert STRIDE <= min(shown_height, shown_width) <= max(shown_height, shown_width) <= LONGEST_SIDE
     if height >= width:
@@ -174,12 +176,26 @@ def test_input_sizes_are_multiples_of_32_and_keep_the_orientation(height, width)
 
 @given(sides, sides)
 def test_a_photograph_on_its_side_is_shown_on_its_side(height, width):
-    assert VggYuv.input_size(width, height) == VggYuv.input_size(height, width)[::-1]
+    assert VggYuvConfig().input_size(width, height) == VggYuvConfig().input_size(height, width)[::-1]
 
 
 @pytest.mark.parametrize(
     ("photograph", "shown"),
-    [((500, 500), (224, 224)), ((3000, 4000), (192, 256)), ((4000, 3000), (256, 192)), ((1, 100_000), (32, 2048))],
+    [((500, 500), (224, 224)), ((3000, 4000), (192, 256)), ((4000, 3000), (256, 192)), ((1, 100_000), (16, 2048))],
 )
 def test_photographs_are_shown_in_their_own_shape(photograph, shown):
-    assert VggYuv.input_size(*photograph) == shown
+    assert VggYuvConfig().input_size(*photograph) == shown
+
+
+@pytest.mark.parametrize(("side", "shown"), [(160, (128, 176)), (192, (160, 208)), (96, (80, 112))])
+def test_how_large_photographs_are_shown_is_a_setting_of_the_network(side, shown):
+    assert VggYuv(VggYuvConfig(working_side=side)).input_size(3000, 4000) == shown
+
+
+@given(st.integers(1, 20_000), st.integers(1, 20_000), st.integers(64, 512))
+def test_a_photograph_of_a_usual_shape_is_shown_in_it_with_no_more_pixels(height, width, side):
+    assume(1 / 4 <= height / width <= 4)
+    shown_height, shown_width = VggYuvConfig(working_side=side).input_size(height, width)
+    assert shown_height * shown_width <= side**2
+    assert shown_height * shown_width >= (side - 2 * STRIDE) ** 2 / 2
+    assert abs(math.log(shown_height / shown_width / (height / width))) <= 2 * STRIDE / min(shown_height, shown_width)
