@@ -25,7 +25,7 @@ app = typer.Typer(
 )
 
 _PANELS = {
-    "Start here": (deploy.commands.demo, deploy.commands.demo_training),
+    "Start here": (deploy.commands.demo, deploy.commands.demo_training, deploy.commands.bench),
     "Colour": (worker.commands.colorize, producer.commands.submit, worker.commands.restore, worker.commands.verify),
     "Submissions": (
         producer.commands.status,

@@ -1,4 +1,4 @@
-"""`photochrom demo` and `photochrom demo-training`."""
+"""`photochrom demo`, `photochrom demo-training` and `photochrom bench`."""
 
 from __future__ import annotations
 
@@ -72,3 +72,49 @@ def demo_training(
     typer.echo(f"{story.coloured} images coloured, {story.failed} failed, by {len(story.by_version)} versions")
     typer.echo(f"Open {write_training_page(out, story).resolve().as_uri()}")
     raise typer.Exit(1 if story.failed else 0)
+
+
+def bench(
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A photograph of your own, or a folder of them, in place of generated ones; may be repeated."
+        ),
+    ] = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Also through a whole Photochrom: embedded Redis and S3, worker processes.")
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes of the stack; default as for `photochrom demo`.")
+    ] = None,
+    repetitions: Annotated[int, typer.Option(min=1, help="Of each photograph on local files; the median is told.")] = 5,
+    model: Annotated[
+        str, typer.Option(help="A starter (vgg16-yuv, autoencoder) or a .safetensors file; on local files only.")
+    ] = "vgg16-yuv",
+    json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON.")] = False,
+) -> None:
+    """Show where the time of a photograph goes on this machine, and what is the bottleneck.
+
+    Colours generated photographs (gray JPEG of 1, 12 and 24 megapixels, a 16-bit gray TIFF of 12), or your own, from
+    file to file, and prints the milliseconds of each stage: fetch from S3, read (decode), predict (the network),
+    compose (join colour to luma), write (encode), store. With --stack the same photographs also go through queue, S3
+    and worker processes, where fetching and storing run beside the colouring of other photographs.
+
+    A photograph of each kind is coloured once before, so that what is measured is a process that is warm. The last line
+    says what is slowest and what would help. Nothing is left running, and your photographs are only read.
+    """
+    from rich.console import Console
+
+    from deploy.bench import bench as measure
+
+    console = Console(stderr=True)
+    with console.status("") as status:
+        report = measure(files or [], model, repetitions, workers, stack, lambda text: status.update(text))
+    if json:
+        typer.echo(json_text.dumps(report.summary(), indent=2))
+        return
+    shown = Console()
+    for table in report.tables():
+        shown.print(table)
+    typer.echo(f"{report.machine}; {report.model}")
+    typer.echo(report.closing)

@@ -72,6 +72,7 @@ class Stack:
             "AWS_EC2_METADATA_DISABLED": "true",
             **ONE_THREAD,
             **NO_SPINNING,
+            "PHOTOCHROM_TORCH_THREADS": "1",
             **(environment or {}),
         }
         self.redis: Valkey | None = None

@@ -1,0 +1,111 @@
+"""`photochrom bench`: where the time of a photograph goes, on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from deploy import bench_local
+from deploy.bench_machine import describe
+from deploy.bench_passage import Passage, bottleneck
+from deploy.bench_photographs import Kind, generated, own
+from worker.engine import Engine, prepare_process
+from worker.local import load_engine
+from worker.stages import STAGES
+
+MEGABYTES_THROUGH_STACK = 64
+FEWEST_THROUGH_STACK, MOST_THROUGH_STACK = 8, 96
+"""Through the stack go so many megabytes of each kind, but at least and at most so many images."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured: on local files and, where asked for, through the whole stack."""
+
+    machine: str
+    model: str
+    local: list[Passage]
+    stack: list[Passage]
+
+    @property
+    def closing(self) -> str:
+        """What is the bottleneck, in one line."""
+        if self.stack:
+            return f"The bottleneck through the stack: {bottleneck(self.stack)}."
+        return f"The bottleneck on local files: {bottleneck(self.local)}."
+
+    def tables(self) -> list[Table]:
+        """For people, one for each place."""
+        titled = {"On local files, one process with one thread": self.local, "Through queue and S3": self.stack}
+        return [table(title, passages) for title, passages in titled.items() if passages]
+
+    def summary(self) -> dict[str, Any]:
+        """The report as plain JSON values."""
+        return {
+            "machine": self.machine,
+            "model": self.model,
+            "local": [passage.summary() for passage in self.local],
+            "stack": [passage.summary() for passage in self.stack],
+            "bottleneck": self.closing,
+        }
+
+
+def bench(
+    files: list[Path],
+    model: str,
+    repetitions: int,
+    workers: int | None,
+    through_stack: bool,
+    tell: Callable[[str], None],
+) -> Report:
+    """Measure the generated photographs, or the user's own, on local files and through the stack.
+
+    `tell` hears what is going on. Raises UsageError, ImageFault and WorkerFault.
+    """
+    tell("making photographs" if not files else "reading photographs")
+    kinds = [own(files)] if files else generated()
+    prepare_process(threads=1)
+    engine: Engine = load_engine(model)
+    local = bench_local.measure(kinds, engine, repetitions, tell)
+    name = f"{engine.card.name} {engine.card.sha256[:12]}; {engine.describe()}"
+    return Report(describe(), name, local, _through_stack(kinds, workers, tell) if through_stack else [])
+
+
+def _through_stack(kinds: list[Kind], workers: int | None, tell: Callable[[str], None]) -> list[Passage]:
+    from deploy import bench_stack  # its servers are an extra
+
+    return bench_stack.measure(kinds, workers, images_for, tell)
+
+
+def images_for(kind: Kind) -> int:
+    """How many go through the stack: each file at least once, and enough for a rate."""
+    wanted = round(MEGABYTES_THROUGH_STACK * 1e6 / kind.mean_bytes)
+    return max(len(kind.samples), min(max(wanted, FEWEST_THROUGH_STACK), MOST_THROUGH_STACK))
+
+
+def table(title: str, passages: list[Passage]) -> Table:
+    """Stages down, kinds of photographs across: milliseconds of an image, and the share of all stages."""
+    made = Table(title=title, title_justify="left")
+    made.add_column("ms an image")
+    for passage in passages:
+        made.add_column(passage.kind, justify="right")
+    for stage in (stage for stage in STAGES if any(passage.stages[stage].seconds for passage in passages)):
+        made.add_row(stage, *(_cell(p.stages[stage].seconds / p.images, p.share(stage)) for p in passages))
+    made.add_section()
+    made.add_row("all stages", *(_cell(p.in_stages.seconds / p.images) for p in passages))
+    made.add_row("CPU within them", *(_cell(p.in_stages.cpu / p.images) for p in passages))
+    made.add_row("CPU beside them", *(_cell(p.cpu_beside / p.images) for p in passages))
+    if any(passage.servers_cpu for passage in passages):
+        made.add_row("CPU of the servers", *(_cell(p.servers_cpu / p.images) for p in passages))
+    made.add_section()
+    made.add_row("processes", *(str(passage.processes) for passage in passages))
+    made.add_row("images/s", *(f"{passage.images_per_second:.1f}" for passage in passages))
+    return made
+
+
+def _cell(seconds: float, share: float | None = None) -> str:
+    return f"{seconds * 1e3:.1f}" + ("" if share is None else f"  {share:4.0%}")

@@ -1,0 +1,70 @@
+"""The story on local files, in this process, by stage."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.bench_passage import Passage
+from deploy.bench_photographs import Kind
+from worker.colorize import colorize_file
+from worker.engine import Engine
+from worker.job import READ_ONLY
+from worker.photo.options import Options
+from worker.settings import Settings, settings
+from worker.stages import Spent, Stage, spent, stage
+
+
+def measure(kinds: list[Kind], engine: Engine, repetitions: int, tell: Callable[[str], None]) -> list[Passage]:
+    """Each kind from file to file, by turns; of each the repetition that took the median time.
+
+    Raises ImageFault for a photograph that cannot be coloured, and WorkerFault.
+    """
+    taken: dict[str, list[Passage]] = {kind.name: [] for kind in kinds}
+    with tempfile.TemporaryDirectory(prefix="photochrom-") as folder:
+        files = {kind.name: _written(kind, Path(folder) / str(place)) for place, kind in enumerate(kinds)}
+        for repetition in range(repetitions + 1):
+            for kind, sources in files.items():
+                tell(f"{kind}, on local files, {repetition or 'warming up'}")
+                taken[kind].append(_pass(kind, sources, Path(folder) / "result", engine))
+    return [median(passages[1:]) for passages in taken.values()]
+
+
+def median(passages: list[Passage]) -> Passage:
+    """The one that took the median time: its stages still add up, as medians of each would not."""
+    return sorted(passages, key=lambda passage: passage.seconds)[len(passages) // 2]
+
+
+def story(source: Path, target: Path, engine: Engine, chosen: Settings) -> None:
+    """One photograph from file to file; to read it is part of "read", to write the result is "store"."""
+    options = Options.of(chosen, READ_ONLY.get(source.suffix.lower()), None)
+    with source.open("rb") as file:
+        written = colorize_file(file, engine, chosen, options)
+    with written.body, stage("store"), target.open("wb") as file:
+        shutil.copyfileobj(written.body, file)
+
+
+def _pass(kind: str, sources: list[Path], target: Path, engine: Engine) -> Passage:
+    before, cpu, begun = spent(), time.process_time(), time.perf_counter()
+    for source in sources:
+        story(source, target, engine, settings())
+    seconds, cpu, after = time.perf_counter() - begun, time.process_time() - cpu, spent()
+    return Passage(kind, len(sources), seconds, difference(before, after), cpu)
+
+
+def difference(before: dict[Stage, Spent], after: dict[Stage, Spent]) -> dict[Stage, Spent]:
+    """What was spent between two looks."""
+    return {
+        name: Spent(after[name].seconds - before[name].seconds, after[name].cpu - before[name].cpu) for name in after
+    }
+
+
+def _written(kind: Kind, folder: Path) -> list[Path]:
+    folder.mkdir()
+    paths = [folder / f"{place}{sample.suffix}" for place, sample in enumerate(kind.samples)]
+    for path, sample in zip(paths, kind.samples, strict=True):
+        path.write_bytes(sample.data)
+    return paths

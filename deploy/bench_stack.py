@@ -1,0 +1,162 @@
+"""Photographs through a whole Photochrom on this machine: what they cost the workers, by stage, and the servers."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from itertools import cycle, islice
+from pathlib import Path
+
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from deploy.bench_local import difference
+from deploy.bench_machine import cpu_seconds
+from deploy.bench_passage import Passage
+from deploy.bench_photographs import Kind
+from deploy.process import Process
+from deploy.stack import Stack
+from worker.errors import WorkerFault
+from worker.ledger import Counts, Ledger
+from worker.settings import Settings
+from worker.stages import STAGES, Spent, Stage
+from worker.store import Store
+
+READ, WRITE = "s3://photochrom-bench-in/", "s3://photochrom-bench-out/"
+
+POLL = 0.02  # seconds between two looks at the ledger
+STUCK_AFTER = 300.0  # seconds without any outcome
+SETTLING = 0.2  # seconds after the last outcome, in which the last job is acknowledged
+
+METRICS = "PROMETHEUS_MULTIPROC_DIR"
+"""Names the folder in which processes add up their counters; they read it when they import prometheus_client."""
+
+
+ONE_THREAD = "PHOTOCHROM_TORCH_THREADS"
+"""Of each worker, as on local files, also where there are fewer workers than cores."""
+
+
+class Measured:
+    """A running stack whose workers count their stages. `passage` may be asked again and again."""
+
+    def __init__(self, stack: Stack, settings: Settings, metrics: Path) -> None:
+        self.stack = stack
+        self.settings = settings
+        self.store = Store(settings)
+        self.ledger = Ledger(settings)
+        self.poll = POLL
+        """Seconds between two looks at the ledger, and how many looks there were."""
+        self.looks = 0
+        self._metrics = metrics
+        self._number = 0
+
+    def passage(self, kind: Kind, images: int) -> Passage:
+        """So many photographs of a kind, uploaded, submitted and waited for.
+
+        The clock runs from the first outcome to the last, which leaves out how long a submission takes to begin; CPU
+        and stages are those of all. Raises WorkerFault if a process dies, nothing moves, or images are quarantined.
+        """
+        self._number += 1
+        source, destination = f"{READ}{self._number}/", f"{WRITE}{self._number}/"
+        self.upload(kind, images, source)
+        return self.submitted(kind.name, source, destination, images)
+
+    def submitted(self, kind: str, source: str, destination: str, images: int) -> Passage:
+        """The same with photographs that were uploaded before."""
+        workers, servers = list(self.stack.workers.values()), self._servers()
+        before, cpu, servers_cpu = spent_in(self._metrics), cpu_of(workers), cpu_of(servers)
+        seconds = self._submit(source, destination, images)
+        time.sleep(SETTLING)
+        return Passage(
+            kind,
+            images,
+            seconds,
+            difference(before, spent_in(self._metrics)),
+            cpu_of(workers) - cpu,
+            processes=len(workers),
+            servers_cpu=cpu_of(servers) - servers_cpu,
+            overlapping=True,
+        )
+
+    def upload(self, kind: Kind, images: int, source: str) -> None:
+        """So many objects below `source`, of the kind's photographs in turn."""
+        bucket, _, prefix = source.removeprefix("s3://").partition("/")
+        for number, sample in enumerate(islice(cycle(kind.samples), images)):
+            self.store.put(bucket, f"{prefix}{number:05d}{sample.suffix}", sample.data)
+
+    def _submit(self, source: str, destination: str, images: int) -> float:
+        """Submit what lies there and wait for its end; gives back the seconds that so many images took."""
+        from producer.submission import submit
+
+        submission = submit(source, destination, settings=self.settings)
+        first = self._until(lambda counts: counts.done > 0, submission)
+        begun = time.monotonic()
+        self._until(lambda counts: counts.done >= images, submission)
+        seconds = time.monotonic() - begun
+        return seconds * images / max(1, images - first.done)
+
+    def _until(self, reached: Callable[[Counts], bool], submission: str) -> Counts:
+        """Wait until the ledger says so. Raises WorkerFault."""
+        counts, moved = self._look(submission), time.monotonic()
+        while not reached(counts):
+            self.stack.check()
+            if counts.quarantined:
+                raise WorkerFault(f"{counts.quarantined} of the photographs were quarantined: {counts.reasons}")
+            if time.monotonic() - moved > STUCK_AFTER:
+                raise WorkerFault(f"nothing has moved for {STUCK_AFTER:.0f} s")
+            time.sleep(self.poll)
+            now = self._look(submission)
+            counts, moved = now, (time.monotonic() if now != counts else moved)
+        return counts
+
+    def _look(self, submission: str) -> Counts:
+        self.looks += 1
+        return self.ledger.counts(submission)
+
+    def _servers(self) -> list[Process]:
+        servers = [server.process for server in (self.stack.redis, self.stack.s3) if server]
+        return [*servers, *filter(None, (self.stack.control,))]
+
+
+@contextmanager
+def measured_stack(workers: int | None = None) -> Iterator[Measured]:
+    """A stack whose workers count their stages; nothing of it is left behind. Raises WorkerFault, UsageError."""
+    with ExitStack() as ends:
+        metrics = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="photochrom-metrics-")))
+        environment = {METRICS: str(metrics), ONE_THREAD: "1"}
+        stack = ends.enter_context(Stack(read=[READ], write=[WRITE], workers=workers, environment=environment))
+        yield Measured(stack, ends.enter_context(stack.exported()), metrics)
+
+
+def measure(
+    kinds: list[Kind], workers: int | None, images: Callable[[Kind], int], tell: Callable[[str], None]
+) -> list[Passage]:
+    """Each kind through the stack once, after a few that warm the workers up. Raises WorkerFault."""
+    tell("starting servers and workers")
+    with measured_stack(workers) as measured:
+        tell("warming up")
+        measured.passage(kinds[0], 4 * len(measured.stack.workers))
+        passages = []
+        for kind in kinds:
+            tell(f"{kind.name}, through the stack")
+            passages.append(measured.passage(kind, images(kind)))
+        return passages
+
+
+def spent_in(metrics: Path) -> dict[Stage, Spent]:
+    """What all processes that count in a folder have spent so far, by stage."""
+    samples = [
+        sample
+        for metric in MultiProcessCollector(None, str(metrics)).collect()
+        for sample in metric.samples
+        if "stage" in sample.labels and sample.name.endswith("_seconds_total")
+    ]
+    cpu = {sample.labels["stage"]: sample.value for sample in samples if "_cpu_" in sample.name}
+    seconds = {sample.labels["stage"]: sample.value for sample in samples if "_cpu_" not in sample.name}
+    return {name: Spent(seconds.get(name, 0.0), cpu.get(name, 0.0)) for name in STAGES}
+
+
+def cpu_of(processes: list[Process]) -> float:
+    """CPU seconds that processes and their children have taken so far."""
+    return sum(cpu_seconds(process.pid) for process in processes)

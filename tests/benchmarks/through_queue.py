@@ -1,0 +1,161 @@
+"""What queue and S3 add to a worker's CPU time, against the same story on local files; and what they cost themselves.
+
+One worker process, warm, and a warm process on local files take as many images of the same photograph by turns. CPU
+time is that of whole processes, from /proc, Celery's parent process and all; the servers' is beside it.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from deploy.bench_machine import cpu_seconds
+from deploy.bench_passage import Passage
+from deploy.bench_photographs import Kind, Sample, gray_jpeg
+from deploy.bench_stack import READ, WRITE, Measured, measured_stack
+from tests.benchmarks.figures import Figure, Plan, Section, at_most, by_turns, median_by
+from tests.benchmarks.local_process import LocalProcess, Taken
+from tests.benchmarks.story import MODEL
+from worker.engine import Engine, prepare_process
+from worker.local import load_engine
+from worker.store import Location, NotFoundError, Store
+
+SIZES: dict[float, int] = {1: 320, 12: 96}
+SHORT_SIZES: dict[float, int] = {1: 8}
+"""Megapixels, and images of a repetition: jobs of 10 and 3. A large submission has jobs of up to 32: cheaper ones."""
+
+MOST_REPETITIONS = 3
+CALLS, SHORT_CALLS = 50, 5
+"""Of S3, in a repetition: each to get a source, put a result, and look twice whether one is there."""
+
+POLL = 0.2
+"""Seconds between two looks at the ledger: often enough for the wall clock, and seldom enough not to be measured."""
+
+LOOK_COMMANDS = 5
+"""Of Redis, for a look at the ledger: a transaction of three."""
+
+
+def measure(plan: Plan) -> Section:
+    prepare_process(threads=1)
+    figures: list[Figure] = []
+    with measured_stack(workers=1) as measured:
+        measured.poll = POLL
+        for megapixels, images in plan.of(SIZES, SHORT_SIZES).items():
+            kind = Kind(f"{megapixels:g} MP gray JPEG", (Sample(".jpg", gray_jpeg(megapixels)),))
+            figures += _of_kind(measured, kind, images, f"{megapixels:g}mp", plan)
+    note = "CPU time is the user and system time of whole processes."
+    return Section("Through queue and S3, one worker process", tuple(figures), note)
+
+
+def _of_kind(measured: Measured, kind: Kind, images: int, key: str, plan: Plan) -> list[Figure]:
+    data, engine = kind.samples[0].data, load_engine(MODEL)
+    size = engine.input_size(*Image.open(io.BytesIO(data)).size[::-1])
+    measured.passage(kind, plan.of(32, 2))  # warms the worker up
+    with LocalProcess(data, ".jpg") as local:
+        ways: dict[str, Callable[[], Any]] = {
+            "queue": lambda: _passage(measured, kind, images),
+            "local": lambda: local.colour(images),
+            "network": lambda: network_cpu_seconds(engine, size, plan.of(CALLS, SHORT_CALLS)),
+            "s3": lambda: s3_cpu_seconds(measured.store, data, plan.of(CALLS, SHORT_CALLS)),
+        }
+        by_turns({"network": ways["network"], "s3": ways["s3"]}, 1)
+        found = by_turns(ways, plan.of(min(plan.repetitions, MOST_REPETITIONS), 1))
+    passage, beside = median_by(found["queue"], lambda pair: pair[0].cpu)
+    alone = {f"{name}_cpu_ms": 1e3 * median_by(found[name], float) for name in ("network", "s3")}
+    beside |= {
+        "network_cpu_ms": alone["network_cpu_ms"],
+        "s3_client_cpu_ms": alone["s3_cpu_ms"],
+        "source_bytes": len(data),
+    }
+    local_taken = median_by(found["local"], lambda taken: taken.cpu)
+    return [
+        *against_local(key, kind.name, passage, local_taken),
+        *(Figure(f"{key}_{name}", f"{kind.name}: {what}", beside[name], unit) for name, what, unit in BESIDE),
+    ]
+
+
+BESIDE = (
+    ("redis_cpu_ms", "Redis, CPU", "ms"),
+    ("s3_cpu_ms", "S3 server, CPU", "ms"),
+    ("control_cpu_ms", "control, CPU", "ms"),
+    ("network_cpu_ms", "the bare network, CPU of all its threads", "ms"),
+    ("s3_client_cpu_ms", "the bare S3 client, CPU", "ms"),
+    ("redis_commands", "commands to Redis", ""),
+    ("redis_bytes", "bytes to and from Redis", "bytes"),
+    ("source_bytes", "source", "bytes"),
+    ("result_bytes", "result", "bytes"),
+)
+"""What is known of an image beside the worker's own cost: keys, words and units."""
+
+
+def against_local(key: str, what: str, passage: Passage, local: Taken) -> list[Figure]:
+    """Milliseconds of an image here and there, their ratios, and the worker's stages."""
+    queue_cpu, local_cpu = 1e3 * passage.cpu / passage.images, 1e3 * local.cpu / local.images
+    queue_wall, local_wall = 1e3 * passage.seconds / passage.images, 1e3 * local.seconds / local.images
+    stages = [
+        Figure(f"{key}_{stage}_cpu_ms", f"{what}: worker, {stage}, CPU", 1e3 * spent.cpu / passage.images, "ms")
+        for stage, spent in passage.stages.items()
+    ]
+    beside = Figure(
+        f"{key}_beside_cpu_ms", f"{what}: worker, beside, CPU", 1e3 * passage.cpu_beside / passage.images, "ms"
+    )
+    return [
+        Figure(f"{key}_local_cpu_ms", f"{what}: local files, CPU", local_cpu, "ms"),
+        Figure(f"{key}_worker_cpu_ms", f"{what}: worker, CPU", queue_cpu, "ms"),
+        Figure(f"{key}_cpu_ratio", f"{what}: worker's CPU, of local's", queue_cpu / local_cpu, "times", at_most(1.15)),
+        Figure(f"{key}_wall_ratio", f"{what}: worker's wall clock, of local's", queue_wall / local_wall, "times"),
+        Figure(f"{key}_images_per_second", f"{what}: through queue and S3", 1e3 / queue_wall, "images/s"),
+        *stages,
+        beside,
+    ]
+
+
+def _passage(measured: Measured, kind: Kind, images: int) -> tuple[Passage, dict[str, float]]:
+    """A passage, and what each server did for an image of it; the upload of the sources is not counted."""
+    source, destination = f"{READ}{kind.name}/", f"{WRITE}{time.time_ns()}/"
+    measured.upload(kind, images, source)
+    before = _servers(measured)
+    passage = measured.submitted(kind.name, source, destination, images)
+    of_each = {name: (value - before[name]) / images for name, value in _servers(measured).items()}
+    result = measured.store.head(*Location.parse(f"{destination}00000.jpg"))
+    return passage, {**of_each, "result_bytes": float(result.size)}
+
+
+def _servers(measured: Measured) -> dict[str, float]:
+    """What they have done so far; our own looks at the ledger are not among the commands."""
+    stack, told = measured.stack, measured.ledger._redis.info()
+    processes = {"redis_cpu_ms": stack.redis.process, "s3_cpu_ms": stack.s3.process, "control_cpu_ms": stack.control}
+    return {
+        **{name: 1e3 * cpu_seconds(process.pid) for name, process in processes.items()},
+        "redis_commands": float(told["total_commands_processed"] - LOOK_COMMANDS * measured.looks),
+        "redis_bytes": float(told["total_net_input_bytes"] + told["total_net_output_bytes"]),
+    }
+
+
+def network_cpu_seconds(engine: Engine, size: tuple[int, int], calls: int) -> float:
+    """CPU seconds of this process to predict once, whatever thread it is in."""
+    gray = np.resize(np.arange(256, dtype=np.uint8), size)
+    begun = time.process_time()
+    for _ in range(calls):
+        engine.predict(gray)
+    return (time.process_time() - begun) / calls
+
+
+def s3_cpu_seconds(store: Store, data: bytes, calls: int) -> float:
+    """CPU seconds of this process for what a worker asks of S3 for an image, with nothing done to it: twice whether a
+    result is there, the source, and a result of the source's size."""
+    place, target = Location.parse(f"{READ}bare.jpg"), Location.parse(f"{WRITE}bare/{time.time_ns()}")
+    store.put(*place, data)
+    begun = time.process_time()
+    for number in range(calls):
+        for _ in range(2):
+            with suppress(NotFoundError):
+                store.head(target.bucket, f"{target.prefix}-{number}")
+        store.put(target.bucket, f"{target.prefix}-{number}", store.get(*place).data, if_absent=True)
+    return (time.process_time() - begun) / calls
