@@ -68,9 +68,8 @@ lint: .venv/.test  ## Style, formatting, types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-lint-deploy: .venv/.test  ## Container, cluster and AWS files, checked without an engine; and that the checks find faults
+lint-deploy: .venv/.test  ## Container, cluster, AWS and monitoring files, checked without an engine
 	$(BIN)/python -m tests.deploy
-	$(BIN)/pytest tests/unit/deploy/test_planted.py tests/unit/deploy/test_iam.py tests/unit/deploy/test_redis_users.py tests/unit/deploy/test_aws.py
 
 LOCKS := deploy/docker
 UV_COMPILE := $(BIN)/uv pip compile --quiet --python-version 3.11 --python-platform x86_64-manylinux_2_28 \

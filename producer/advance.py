@@ -45,7 +45,8 @@ def enqueue_next_page(submission: Submission, held: Resources) -> None:
     held.ledger.move_cursor(
         submission.name, pages=number + 1, total=ordinal + len(page.images), after=page.after, listed=int(page.last)
     )
-    log.info("enqueued page %d of %s: %d images", number, submission.name, len(page.images))
+    said = {"action": "page_enqueued", "submission": submission.name, "images": len(page.images)}
+    log.info("enqueued page %d of %s: %d images", number, submission.name, len(page.images), extra=said)
 
 
 def close_pages(name: str, held: Resources) -> None:
@@ -72,4 +73,5 @@ def end(name: str, now: Progress, held: Resources) -> None:
     with suppress(ConflictError):  # a control process was killed behind this
         held.store.put_record(paths.ended(name), now.summary(), if_absent=True)
     held.ledger.retire(name)
-    log.info("submission %s ended: %d done, %d quarantined", name, now.done, now.quarantined)
+    said = {"action": "submission_ended", "submission": name}
+    log.info("submission %s ended: %d done, %d quarantined", name, now.done, now.quarantined, extra=said)

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from celery import signals
 
 from producer.advance import advance
+from producer.gauges import PUT_BACK, TICKED, Queue
 from producer.inbox import take_inbox
 from producer.rebuild import ensure_epoch
 from producer.reconcile import reconcile
 from producer.submission import Submission, load, make, parse_request
-from worker.app import ADVANCE, INBOX, RECONCILE, SUBMIT, app, mark_ready
+from worker import paths
+from worker.app import ADVANCE, INBOX, RECONCILE, SUBMIT, app
 from worker.errors import PhotochromError, RetryableError
+from worker.exposition import tell_also
+from worker.readiness import ready_later
 from worker.resources import Resources, resources
+from worker.store import NotFoundError
 
 log = logging.getLogger("photochrom.control")
+
+tell_also(Queue())
 
 
 @signals.worker_ready.connect
 def _ready(**_: object) -> None:
-    mark_ready()
+    ready_later(_ask_s3)
+
+
+def _ask_s3() -> None:
+    """Raises RetryableError, WorkerFault while S3 does not answer."""
+    held = resources()
+    with suppress(NotFoundError):
+        held.store.get(held.settings.state_bucket, paths.EPOCH)
 
 
 @app.task(name=SUBMIT, autoretry_for=(RetryableError,), retry_backoff=True, max_retries=None)
@@ -38,13 +54,13 @@ def submit_task(source: str, destination: str, **options: object) -> None:
 @app.task(name=ADVANCE)
 def advance_all() -> None:
     """One tick: enqueue what there is room for, close what has ended."""
-    _for_each_active(_advance)
+    _for_each_active("advance", _advance)
 
 
 @app.task(name=RECONCILE)
 def reconcile_all() -> None:
     """Put back what went missing from the queue."""
-    _for_each_active(reconcile)
+    _for_each_active("reconcile", _reconcile)
 
 
 @app.task(name=INBOX)
@@ -56,10 +72,12 @@ def inbox() -> None:
             if mine:
                 take_inbox(held)
     except PhotochromError as error:
-        log.warning("the inbox waits: %s", error)
+        log.warning("the inbox waits: %s", error, extra={"action": "inbox_waits"})
+    else:
+        _ticked("inbox")
 
 
-def _for_each_active(work: Callable[[Submission, Resources], object]) -> None:
+def _for_each_active(tick: str, work: Callable[[Submission, Resources], object]) -> None:
     """Do something for every submission that has not ended; nothing while the ledger is not the true one.
 
     One lock for all kinds of work: a page between its ledger entry and its messages would look lost.
@@ -68,7 +86,7 @@ def _for_each_active(work: Callable[[Submission, Resources], object]) -> None:
     try:
         names = held.ledger.active() if ensure_epoch(held) else []
     except PhotochromError as error:
-        log.warning("the ledger cannot be checked: %s", error)
+        log.warning("the ledger cannot be checked: %s", error, extra={"action": "ledger_unknown"})
         return
     for name in names:
         try:
@@ -76,7 +94,18 @@ def _for_each_active(work: Callable[[Submission, Resources], object]) -> None:
                 if mine:
                     work(load(name, held.store, held.settings), held)
         except PhotochromError as error:
-            log.warning("submission %s waits: %s", name, error, extra={"action": "submission_waits"})
+            log.warning(
+                "submission %s waits: %s", name, error, extra={"action": "submission_waits", "submission": name}
+            )
+    _ticked(tick)
+
+
+def _ticked(tick: str) -> None:
+    TICKED.labels(tick).set(time.time())
+
+
+def _reconcile(submission: Submission, held: Resources) -> None:
+    PUT_BACK.inc(reconcile(submission, held))
 
 
 def _advance(submission: Submission, held: Resources) -> None:

@@ -34,7 +34,7 @@ def _take(key: str, held: Resources) -> None:
     try:
         name = _submit(key, held)
     except RetryableError as error:
-        log.warning("inbox file %s waits: %s", key, error)
+        log.warning("inbox file %s waits: %s", key, error, extra={"action": "inbox_waits"})
     except PhotochromError as error:
         log.error("inbox file %s rejected: %s", key, error, extra={"action": "submission_refused"})
         _answer(key + REJECTED, {"error": str(error)}, held)

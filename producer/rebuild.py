@@ -61,7 +61,9 @@ def rebuild(name: str, held: Resources) -> None:
         held.ledger.cancel(name)
     held.ledger.activate(name)
     quarantined = len(said.quarantined) + len(said.recorded)
-    log.warning("rebuilt %s from S3: %d pages finished, %d images quarantined", name, len(said.finished), quarantined)
+    words = "rebuilt %s from S3: %d pages finished, %d images quarantined"
+    extra = {"action": "ledger_rebuilt", "submission": name}
+    log.warning(words, name, len(said.finished), quarantined, extra=extra)
 
 
 def bitmap(ordinals: Iterable[int]) -> bytes:

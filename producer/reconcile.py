@@ -47,7 +47,8 @@ def reconcile(submission: Submission, held: Resources) -> int:
         _put_back(submission, number, set(ordinals), held)
     if lost:
         held.ledger.swap_suspects(name, missing.keys() - set(lost))  # sent again, they have two looks again
-        log.warning("put back %d lost images of %s", len(lost), name, extra={"action": "images_put_back"})
+        said = {"action": "images_put_back", "submission": name, "images": len(lost)}
+        log.warning("put back %d lost images of %s", len(lost), name, extra=said)
     return len(lost)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,10 +17,10 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from worker import drain, keys
-from worker.errors import RetryableError
+from worker import drain, keys, logs
+from worker.errors import RetryableError, UsageError
 from worker.job import Job
-from worker.settings import Settings, settings
+from worker.settings import Settings, adopt, settings
 
 Role = Literal["colorize", "control", "training"]
 
@@ -48,6 +48,9 @@ SWEEP_LOCK_SECONDS = 10
 """For which a worker that was killed while it looked for messages to give out again keeps others from looking.
 Celery's own figure is five minutes; a look takes milliseconds."""
 
+CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
+"""For Redis to be reached and to answer: a main loop that waited for ever would look dead, and be none the wiser."""
+
 app = Celery("photochrom", set_as_current=True)
 app.conf.update(
     task_serializer="json",
@@ -65,6 +68,8 @@ app.conf.update(
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
     worker_send_task_events=False,
+    worker_enable_remote_control=False,  # who may send a message could else tell workers to stop
+    worker_consumer="worker.heartbeat:PatientConsumer",
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     beat_scheduler="celery.beat:Scheduler",  # in memory: the other one keeps a pickle
@@ -86,6 +91,8 @@ def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
             "socket_keepalive": True,
+            "socket_connect_timeout": CONNECT_SECONDS,
+            "socket_timeout": ANSWER_SECONDS,
         },
         beat_schedule={
             task: {"task": task, "schedule": seconds, "options": {"expires": 2 * seconds}}
@@ -101,14 +108,30 @@ def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
 
 
 def run(role: Role, chosen: Settings, name: str, options: list[str]) -> None:
-    """Serve a role's queue until told to stop. Blocks; ends the process's work cleanly on SIGTERM."""
+    """Serve a role's queue with these settings until told to stop. Blocks; ends its work cleanly on SIGTERM."""
+    adopt(chosen)
     connect(chosen, role).conf.include = _MODULES[role]
+    _be_seen(role, chosen)
     if chosen.log_level != "DEBUG":
         for logger in _CHATTY:
             logging.getLogger(logger).setLevel(logging.WARNING)
     arguments: list[Any] = ["worker", "--queues", f"photochrom.{role}", "--hostname", f"{name}@%h"]
-    quiet = ["--loglevel", chosen.log_level, "--without-gossip", "--without-mingle"]
-    app.worker_main([*arguments, *quiet, *options])
+    quiet = ["--loglevel", chosen.log_level, "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    bannerless = ["--quiet"] if chosen.log_format == "json" else []
+    app.worker_main([*bannerless, *arguments, *quiet, *options])
+
+
+def _be_seen(role: Role, chosen: Settings) -> None:
+    """Give signs of life, and metrics where a port is set for them. Raises UsageError where that cannot be."""
+    from worker import exposition
+    from worker.heartbeat import Heartbeat, beat
+
+    beat()
+    app.steps["worker"].add(Heartbeat)
+    if not chosen.metrics_port:
+        return
+    exposition.prepare(several=role == "colorize" and chosen.pool == "prefork")
+    exposition.serve(chosen.metrics_port, role)
 
 
 def send_job(job: Job, wait: float = 0, producer: Any = None) -> None:
@@ -142,16 +165,27 @@ def _queue_translated() -> Iterator[None]:
 
 
 def mark_ready() -> None:
-    """Tell whoever started this process that it is ready to work."""
-    if name := os.environ.get(READY_FILE):
+    """Tell whoever started this process that it is ready to work; nothing while it drains."""
+    name = os.environ.get(READY_FILE)
+    if name and not drain.is_draining():
         Path(name).touch()
 
 
 @signals.worker_shutting_down.connect
 def _drain(**_: object) -> None:
     """Whatever the role: what is in hand is ended, and within the time that is set the process has ended, too."""
+    from worker.heartbeat import beat
+
     drain.start_draining()
     drain.end_within(settings().drain_seconds)
+    with suppress(UsageError):
+        beat(ahead=settings().drain_seconds)  # the main loop turns no more
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def _dress(logger: logging.Logger, **_: object) -> None:
+    logs.dress(logger, settings().log_format)
 
 
 @signals.worker_shutting_down.connect

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from worker import metrics
 from worker.errors import OutOfMemoryFault, WorkerFault
 
 Compute = Callable[[Sequence[np.ndarray], float | None], np.ndarray]
@@ -142,6 +143,7 @@ class _Owner:
         except Exception as error:
             self._apart(batch, 1, error)
         else:
+            metrics.BATCH.observe(len(batch))
             for request, chroma in answers:
                 request.answer.set_result(chroma)
             self._try_more()

@@ -25,7 +25,6 @@ from worker.photo.write import Written, write
 from worker.photo.xmp import Statement
 from worker.provenance import Provenance, provenance_of
 from worker.result import notes_if_left, put_result, result_there
-from worker.scratch import scratch
 from worker.settings import Settings
 from worker.shortage import shortages_translated
 from worker.stages import stage, staged
@@ -43,22 +42,34 @@ class Source(NamedTuple):
     engine: Engine
 
 
+class Coloured(NamedTuple):
+    """A result, what it says of itself, and where it belongs."""
+
+    written: Written
+    provenance: Provenance
+    place: Location
+
+
 class Current(NamedTuple):
     """Nothing is to be done. `notes` are those on the result that is there, and on why stale work left it so."""
 
     notes: tuple[str, ...]
 
 
-def colorize(image: Image, job: Job, source: Source, store: Store, settings: Settings) -> Written:
-    """Colour one fetched image of a job and write the result to its place. Raises any of the error tree.
-
-    The notes that come back are those on what lies there in the end.
-    """
+def colour(image: Image, job: Job, source: Source, settings: Settings) -> Coloured:
+    """Colour one fetched image of a job, and let go of its source. Raises ImageFault or WorkerFault."""
     with source.file:
         written = colorize_file(source.file, source.engine, settings, _options(job.task, image.key, settings))
-    with written.body, stage("store"):
-        notes = put_result(store, job.task.output(image.key), written, source.provenance, job.task.stale)
-    return written._replace(notes=notes)
+    return Coloured(written, source.provenance, job.task.output(image.key))
+
+
+@stage("store")
+def store_result(coloured: Coloured, job: Job, store: Store) -> tuple[str, ...]:
+    """Write a result to its place, as often as it takes; gives back the notes on what lies there in the end.
+
+    Raises any of the error tree.
+    """
+    return put_result(store, coloured.place, coloured.written, coloured.provenance, job.task.stale)
 
 
 @stage("fetch")
@@ -77,8 +88,7 @@ def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settin
     left = notes_if_left(provenance, result_there(store, place), place, job.task.stale)
     if left is not None:
         return Current(left)
-    file = scratch()
-    stored = _download(image, job, file, store, settings)
+    stored, file = _download(image, job, store, settings)
     return Source(file, provenance.of_source(stored.etag, stored.size), engine)
 
 
@@ -88,12 +98,12 @@ def _check_followed(task: Task, engine: Engine) -> None:
         raise RetryableError(f"this worker serves promotion {engine.promotion}, not yet {task.promotion}")
 
 
-def _download(image: Image, job: Job, file: BinaryIO, store: Store, settings: Settings) -> Stored:
+def _download(image: Image, job: Job, store: Store, settings: Settings) -> tuple[Stored, BinaryIO]:
     if image.size > settings.max_bytes:
         raise ImageFault("too-large", f"{image.size:,} bytes are more than the limit of {settings.max_bytes:,}")
     bucket = Location.parse(job.task.source).bucket
     try:
-        source = store.download(bucket, image.key, file, settings.max_bytes)
+        source, file = store.fetch(bucket, image.key, settings.max_bytes)
     except NotFoundError as error:
         raise ImageFault("vanished", f"{image.key} was listed, but is not there any more") from error
     except AccessDeniedFault as error:
@@ -103,7 +113,7 @@ def _download(image: Image, job: Job, file: BinaryIO, store: Store, settings: Se
         raise ImageFault("too-large", f"{source.size:,} bytes are more than the limit of {settings.max_bytes:,}")
     if job.task.on_change == "quarantine":
         _check_unchanged(image, source)
-    return source
+    return source, file
 
 
 def _check_unchanged(image: Image, source: Stored) -> None:

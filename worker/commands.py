@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -14,22 +14,34 @@ MODEL_HELP = "A starter (vgg16-yuv, autoencoder), a .safetensors file, or champi
 
 
 def worker(
-    concurrency: Annotated[int | None, typer.Option(help="Processes, one thread each; default one per core.")] = None,
+    concurrency: Annotated[
+        int | None, typer.Option(min=1, help="Images in hand at once: processes or threads; chosen when not given.")
+    ] = None,
+    pool: Annotated[
+        Literal["auto", "prefork", "threads"] | None,
+        typer.Option(help="Processes, or threads of one process beside a GPU; chosen by the device when not given."),
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of this worker, unique on its host.")] = "worker",
+    explain: Annotated[bool, typer.Option("--explain", help="Say what is chosen for this machine, and why.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Say it as one JSON line a choice.")] = False,
 ) -> None:
     """Take jobs from the queue and colour their photographs until stopped.
 
-    SIGTERM finishes the jobs in hand. What it may read and write is set by PHOTOCHROM_READ_FROM and
-    PHOTOCHROM_WRITE_TO.
+    SIGTERM finishes the images in hand. What it may read and write is set by PHOTOCHROM_READ_FROM and
+    PHOTOCHROM_WRITE_TO. Its shape follows from the machine; what is set by hand stays as it is. --explain takes no job.
     """
     from worker.app import run
+    from worker.explain import tell, tuned
     from worker.photo.jpeg import jpegtran
-    from worker.settings import settings
 
-    chosen = settings()
+    tuning = tuned(concurrency, pool)
+    if explain:
+        tell(tuning, as_json=json)
+        return
+    chosen = tuning.settings
     if chosen.jpeg_profile == "compatible":
         jpegtran.require()
-    run("colorize", chosen, name, ["--pool", "prefork", "--concurrency", str(concurrency or chosen.concurrency)])
+    run("colorize", chosen, name, ["--pool", chosen.pool, "--concurrency", str(chosen.concurrency)])
 
 
 def colorize(

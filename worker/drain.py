@@ -1,7 +1,8 @@
 """Draining: after SIGTERM a worker finishes the image in hand, gives back the rest, and has ended within a stated time.
 
 The parent gets the signal; its children, which do the work, look at a byte that they share with it. What still works
-when the time is nearly over is killed: its message goes back into the queue.
+when the time is nearly over is killed: its message goes back into the queue. Threads cannot be killed: where they do
+the work, their messages are given back and the process ends with them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 
 from billiard import active_children  # type: ignore[import-untyped]  # Celery's pool is made of these
@@ -19,6 +21,11 @@ LAST_SECONDS = 5.0
 
 STDERR = 2
 """The file itself: what stands in `sys.stderr` may be anything, and may be in the middle of a write."""
+
+_give_back_threads_work: list[Callable[[], None]] = []
+"""One, in a process whose threads do the work; none elsewhere."""
+
+_is_child = False
 
 _draining = multiprocessing.RawValue("b", 0)  # a bare byte: a signal handler must not wait for a lock
 
@@ -39,16 +46,26 @@ def end_within(seconds: float) -> None:
     and says where it hung; as the first process of a container it could not be killed by a signal of its own.
     """
     if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
-        signal.signal(signal.SIGALRM, _kill_children)
+        signal.signal(signal.SIGALRM, _end_work)
         signal.setitimer(signal.ITIMER_REAL, seconds - min(LAST_SECONDS, seconds / 2))
         faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
 
 
-def _kill_children(*_: object) -> None:
+def _end_work(*_: object) -> None:
     os.write(STDERR, b"photochrom: no time left to drain: what is still in hand goes back into the queue\n")
+    for give_back in _give_back_threads_work:
+        try:
+            give_back()
+        finally:
+            os._exit(0)  # an orderly end would wait for the threads
     for child in active_children():
         with suppress(ProcessLookupError):  # it has ended just now
             os.kill(child.pid, signal.SIGKILL)
+
+
+def work_in_threads(give_back: Callable[[], None]) -> None:
+    """In a process whose threads do the work: `give_back` returns their messages when there is no time left."""
+    _give_back_threads_work[:] = [give_back]
 
 
 def outlive_the_group() -> None:
@@ -56,10 +73,12 @@ def outlive_the_group() -> None:
 
     Ignored, not handled: billiard puts its own handler, which ends the child, in the place of any but that.
     """
+    global _is_child
+    _is_child = True
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def stop_this_worker() -> None:
-    """From a child: let the whole worker finish and end. Whoever supervises it decides when it comes back."""
+    """From a child, or a thread: let the whole worker finish and end. Who supervises it decides when it comes back."""
     start_draining()
-    os.kill(os.getppid(), signal.SIGTERM)
+    os.kill(os.getppid() if _is_child else os.getpid(), signal.SIGTERM)

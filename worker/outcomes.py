@@ -34,10 +34,10 @@ class Quarantined(BaseModel):
 
 def record_quarantined(
     submission: str, image: Image, fault: ImageFault, store: Store, ledger: Ledger, settings: Settings
-) -> None:
-    """Write the record of a quarantined image, then count it; nothing when it has ended already."""
+) -> bool:
+    """Write the record of a quarantined image, then count it; nothing, and False, when it has ended already."""
     if ledger.ended(submission, [image.ordinal]):
-        return
+        return False
     record = Quarantined(
         submission=submission,
         ordinal=image.ordinal,
@@ -51,7 +51,7 @@ def record_quarantined(
     )
     place = paths.quarantine(submission, paths.QuarantinedImage(image.ordinal, fault.reason))
     store.put_record(place, record)
-    ledger.record_quarantined(submission, image.ordinal, fault.reason)
+    return ledger.record_quarantined(submission, image.ordinal, fault.reason)
 
 
 def poison(image: Image, starts: int) -> ImageFault:

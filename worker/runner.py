@@ -1,24 +1,34 @@
-"""How a job is worked through: image after image, each with exactly one outcome, and what is left is given back."""
+"""How a job is worked through: image after image, each with exactly one outcome, and what is left is given back.
+
+While an image is coloured, the next one is fetched and the result of the one before it is stored.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, repeat
+from typing import TypeVar
 
+from worker import metrics
 from worker.allowed import check_allowed
-from worker.colorize import Current, Source, colorize, fetch
+from worker.colorize import Coloured, Current, Source, colour, fetch, store_result
+from worker.company import Company
 from worker.engine import Engine
 from worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
 from worker.job import Image, Job
 from worker.ledger import Standing, Start
 from worker.outcomes import poison, record_quarantined
+from worker.pipeline import Behind, brought_ahead
 from worker.resources import Resources
+from worker.scratch import IN_MEMORY
 from worker.serving import engine_for
 from worker.shortage import shortages_translated
 
@@ -28,25 +38,13 @@ TRIES = 3
 FIRST_WAIT = 0.2
 """Tries of an image after a fault that may pass, and seconds before the second; doubled each time, with jitter."""
 
+MOST_BEHIND = IN_MEMORY
+"""Bytes of a result beyond which the next image waits until it is stored: memory and disk hold one such at a time."""
 
-@dataclass(frozen=True)
-class _Run:
-    """A job that is being worked through, and with what."""
+COMPANY = Company()
+"""Of all jobs of this process: threads have several in hand."""
 
-    job: Job
-    engines: Callable[[str], Engine]
-    held: Resources
-    may_go_on: Callable[[], bool]
-
-    def fetch(self, image: Image) -> Source | Current:
-        check_allowed(self.job.task, self.held.settings)
-        engine = self.engines(self.job.task.model)  # for each image: a champion may change in the middle of a job
-        return fetch(image, self.job, engine, self.held.store, self.held.settings)
-
-    def fetch_ahead(self, image: Image) -> Source | Current:
-        if not self.may_go_on():
-            raise RetryableError(f"{image.key} is left for later")
-        return self.fetch(image)
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -59,6 +57,37 @@ class Leftover:
     singly: bool = False
     """Each in a job of its own: one of them may have killed a worker."""
 
+    def add(self, image: Image, fault: Exception) -> None:
+        self.images.append(image)
+        if not isinstance(self.fault, WorkerFault):  # that one says what becomes of the worker
+            self.fault = fault
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A job that is being worked through, with what, and what is left of it so far."""
+
+    job: Job
+    engines: Callable[[str], Engine]
+    held: Resources
+    may_go_on: Callable[[], bool]
+    beside: Callable[[], AbstractContextManager[None]]
+    left: Leftover = field(default_factory=Leftover)
+
+    @property
+    def is_over(self) -> bool:
+        return isinstance(self.left.fault, WorkerFault) or not self.may_go_on()
+
+    def fetch(self, image: Image) -> Source | Current:
+        check_allowed(self.job.task, self.held.settings)
+        engine = self.engines(self.job.task.model)  # for each image: a champion may change in the middle of a job
+        return fetch(image, self.job, engine, self.held.store, self.held.settings)
+
+    def fetch_ahead(self, image: Image) -> Source | Current:
+        if not self.may_go_on():
+            raise RetryableError(f"{image.key} is left for later")
+        return self.fetch(image)
+
 
 def run_job(
     job: Job, held: Resources, may_go_on: Callable[[], bool], engines: Callable[[str], Engine] = engine_for
@@ -69,81 +98,148 @@ def run_job(
     """
     ended = held.ledger.ended(job.submission, [image.ordinal for image in job.images])
     waiting = [image for image in job.images if image.ordinal not in ended]
-    if len(waiting) > 1 and any(held.ledger.starts(job.submission, [image.ordinal for image in waiting]).values()):
+    suspect = any(held.ledger.starts(job.submission, [image.ordinal for image in waiting]).values())
+    if suspect and len(waiting) > 1:
         return Leftover(waiting, singly=True)
-    left = Leftover()
     if not waiting:
-        return left
+        return Leftover()
     with suppress(ImageFault):  # every image will say so
         engines(job.task.model)  # one that does not load is no image's fault: the job goes back as it is
-    run = _Run(job, engines, held, may_go_on)
-    for place, (image, source) in enumerate(_fetched_ahead(waiting, run)):
-        if isinstance(left.fault, WorkerFault) or not may_go_on():
-            left.images += waiting[place:]
-            break
-        start = held.ledger.start(job.submission, image.ordinal)
-        if start.standing is Standing.CANCELLED:
-            return Leftover()
-        if start.standing is Standing.STARTED:
-            _run_image(image, start, source, run, left)
-    return left
+    run = _Run(job, engines, held, may_go_on, COMPANY.alone if suspect else COMPANY.shared)
+    with Behind("store") as storing:
+        cancelled = not _work_through(waiting, run, storing)
+    if cancelled:
+        return Leftover()
+    run.left.images.sort(key=waiting.index)  # a result that could not be stored is known after its successor
+    return run.left
 
 
-def _run_image(image: Image, start: Start, source: Future[Source | Current], run: _Run, left: Leftover) -> None:
-    """One image to its outcome, or into what is left."""
+def _work_through(images: list[Image], run: _Run, storing: Behind) -> bool:
+    """One image after another, until all have been begun or the run is over; False when the submission is cancelled."""
+    sources = brought_ahead(images, run.fetch, run.fetch_ahead, run.may_go_on)
+    for place, (image, source) in enumerate(sources):
+        with ExitStack() as in_hand:
+            in_hand.enter_context(run.beside())
+            in_hand.enter_context(metrics.IN_HAND.track_inprogress())
+            if run.is_over:
+                run.left.images += images[place:]
+                return True
+            start = run.held.ledger.start(run.job.submission, image.ordinal)
+            if start.standing is Standing.CANCELLED:
+                return False
+            if start.standing is Standing.STARTED:
+                _run_image(image, start, source, run, storing, in_hand)
+    return True
+
+
+def _run_image(
+    image: Image, start: Start, source: Future[Source | Current], run: _Run, storing: Behind, in_hand: ExitStack
+) -> None:
+    """One image to its outcome, or into what is left; or to its result, which takes what is in hand along."""
+    with _outcome(image, start, run):
+        with _in_turn(image, run, storing):
+            if start.number > run.held.settings.max_starts:
+                raise poison(image, start.number - 1)
+            fetched: Iterator[Callable[[], Source | Current]] = chain(
+                [source.result], repeat(partial(run.fetch, image))
+            )
+            result = _with_retries(lambda: _colour(image, next(fetched)(), run), image, run)
+        if isinstance(result, Current):
+            _record_done(image, result.notes, run)
+            return
+        in_hand.enter_context(result.written.body)
+        size = result.written.body.seek(0, os.SEEK_END)
+        _store_behind(partial(_store, image, start, result, run), in_hand, storing)
+        if size > MOST_BEHIND:
+            storing.wait()
+
+
+@contextmanager
+def _in_turn(image: Image, run: _Run, storing: Behind) -> Iterator[None]:
+    """What becomes of the image is said once the one before it is stored, and not if that showed that this worker
+    cannot work: a verdict on the image would not be worth much.
+    """
+    try:
+        with shortages_translated():
+            yield
+    finally:
+        storing.wait()
+        if isinstance(run.left.fault, WorkerFault):
+            raise RetryableError(f"{image.key} is left for another worker")
+
+
+def _colour(image: Image, fetched: Source | Current, run: _Run) -> Coloured | Current:
+    return fetched if isinstance(fetched, Current) else colour(image, run.job, fetched, run.held.settings)
+
+
+def _store_behind(work: Callable[[], None], in_hand: ExitStack, storing: Behind) -> None:
+    """Let what is in hand go when the work has ended, or could not be begun."""
+    kept = in_hand.pop_all()
+
+    def finish() -> None:
+        with kept:
+            work()
+
+    try:
+        storing.hand_over(finish)
+    except BaseException:
+        kept.close()
+        raise
+
+
+def _store(image: Image, start: Start, result: Coloured, run: _Run) -> None:
+    """From a result to the image's outcome, or into what is left."""
+    with _outcome(image, start, run):
+        notes = _with_retries(partial(store_result, result, run.job, run.held.store), image, run)
+        _record_done(image, notes, run, result.provenance.model_sha256)
+
+
+@contextmanager
+def _outcome(image: Image, start: Start, run: _Run) -> Iterator[None]:
+    """What is raised within becomes the image's outcome, or puts it among what is left."""
     submission, held = run.job.submission, run.held
     try:
         try:
-            if start.number > held.settings.max_starts:
-                raise poison(image, start.number - 1)
             with shortages_translated():
-                notes = _colorize_with_retries(image, source, run)
-            held.ledger.record_done(submission, image.ordinal, notes)
-            said = f" ({', '.join(notes)})" if notes else ""
-            log.info("done %s%s", image.key, said, extra={"action": "image_done", "submission": submission})
+                yield
         except ImageFault as fault:
-            log.warning("quarantined %s: %s", image.key, fault, extra={"action": "image_quarantined"})
-            record_quarantined(submission, image, fault, held.store, held.ledger, held.settings)
+            log.warning(
+                "quarantined %s: %s",
+                image.key,
+                fault,
+                extra=_extra("image_quarantined", image, run, reason=fault.reason),
+            )
+            if record_quarantined(submission, image, fault, held.store, held.ledger, held.settings):
+                metrics.IMAGES.labels("quarantined", fault.reason).inc()
     except (RetryableError, WorkerFault) as fault:
-        left.images.append(image)
-        left.fault = fault
+        run.left.add(image, fault)
         if not isinstance(fault, OutOfMemoryFault):
             held.ledger.give_back(submission, image.ordinal, start)
 
 
-def _colorize_with_retries(image: Image, source: Future[Source | Current], run: _Run) -> tuple[str, ...]:
-    """Gives back what is to be known of the result beside that it is there."""
-    get = source.result
+def _record_done(image: Image, notes: tuple[str, ...], run: _Run, version: str | None = None) -> None:
+    """`version` is that of the model that made the result; None where there was one already."""
+    if run.held.ledger.record_done(run.job.submission, image.ordinal, notes):
+        metrics.IMAGES.labels("done", "").inc()
+    said = f" ({', '.join(notes)})" if notes else ""
+    log.info("done %s%s", image.key, said, extra=_extra("image_done", image, run, version=version))
+
+
+def _extra(action: str, image: Image, run: _Run, **more: object) -> dict[str, object]:
+    job = run.job
+    named = {"submission": job.submission, "ordinal": image.ordinal, "key": image.key, "model": job.task.model}
+    return {"action": action, **named, **more}
+
+
+def _with_retries(work: Callable[[], Result], image: Image, run: _Run) -> Result:
+    """What the work gives back; a fault that may pass is waited for, some times, while the run may go on."""
     for wait in (FIRST_WAIT * 2**attempt for attempt in range(TRIES - 1)):
         try:
-            return _colorize(image, get(), run)
+            return work()
         except RetryableError as error:
             if not run.may_go_on():
                 raise
-            log.info("again %s: %s", image.key, error, extra={"action": "image_retried"})
+            metrics.RETRIES.inc()
+            log.info("again %s: %s", image.key, error, extra=_extra("image_retried", image, run))
             time.sleep(wait * random.uniform(0.5, 1.5))
-        get = partial(run.fetch, image)
-    return _colorize(image, get(), run)
-
-
-def _colorize(image: Image, fetched: Source | Current, run: _Run) -> tuple[str, ...]:
-    if isinstance(fetched, Current):
-        return fetched.notes
-    return colorize(image, run.job, fetched, run.held.store, run.held.settings).notes
-
-
-def _fetched_ahead(images: list[Image], run: _Run) -> Iterator[tuple[Image, Future[Source | Current]]]:
-    """Each image with its bytes to come; the next one is fetched while the caller works on this one.
-
-    When the run may not go on, the next one's fetch is not begun, and the end of one that was begun is not awaited.
-    """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="fetch")
-    try:
-        ahead: Future[Source | Current] | None = None
-        for place, image in enumerate(images):
-            current = ahead or pool.submit(run.fetch, image)
-            following = images[place + 1 : place + 2]
-            ahead = pool.submit(run.fetch_ahead, following[0]) if following else None
-            yield image, current
-    finally:
-        pool.shutdown(wait=run.may_go_on(), cancel_futures=True)
+    return work()

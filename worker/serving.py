@@ -11,6 +11,7 @@ import threading
 from functools import cache
 from pathlib import Path
 
+from worker import metrics
 from worker.engine import Engine
 from worker.errors import CheckpointError, ImageFault, PhotochromError, VersionGoneError
 from worker.models.registry import CHAMPION, Pointer, Registry
@@ -35,8 +36,13 @@ class Serving:
             return self._pinned_engine(model)
         if self._champion is None:
             with self._loading:
-                self._champion = self._champion or self._load(self._registry.pointer())
+                self._champion = self._champion or self._first()
         return self._champion
+
+    def _first(self) -> Engine:
+        engine = self._load(self._registry.pointer())
+        metrics.served(engine, None, "champion")
+        return engine
 
     def look(self) -> None:
         """Take another champion, if there is one. Raises nothing of ours: it says why the old one goes on."""
@@ -51,12 +57,14 @@ class Serving:
     def _take(self, pointer: Pointer) -> None:
         try:
             with self._loading:
-                self._champion = self._load(pointer)
-            log.info("serving %s", _words(pointer), extra={"action": "model_changed"})
+                before, self._champion = self._champion, self._load(pointer)
+            metrics.served(self._champion, before, "champion")
+            log.info("serving %s", _words(pointer), extra=_extra("model_changed", pointer))
         except CheckpointError as error:
             self._refused = pointer
             said = "%s is not served, the one before it is: %s"
-            log.error(said, _words(pointer), error, extra={"action": "model_refused"})
+            metrics.REFUSED.inc()
+            log.error(said, _words(pointer), error, extra=_extra("model_refused", pointer))
 
     def follow(self, interval: float) -> threading.Thread:
         """Look every so many seconds, also while nothing is to be coloured, for as long as this process lives."""
@@ -91,6 +99,7 @@ class Serving:
             if model not in self._pinned:
                 engine = Engine.load(self._weights(model))
                 engine.check()
+                metrics.served(engine, next(iter(self._pinned.values()), None), "pinned")
                 self._pinned = {model: engine}
             return self._pinned[model]
 
@@ -104,6 +113,13 @@ class Serving:
 def _words(pointer: Pointer) -> str:
     promotion = pointer.promotion
     return f"{promotion.name} {promotion.sha256[:12]}, promotion {promotion.sequence}"
+
+
+def _extra(action: str, pointer: Pointer) -> dict[str, object]:
+    promotion = pointer.promotion
+    return {
+        "action": action, "model": promotion.name, "version": promotion.sha256, "promotion": promotion.sequence
+    }  # fmt: skip
 
 
 @cache

@@ -1,12 +1,13 @@
 """Every setting, typed, read once from the environment (`PHOTOCHROM_*`); nothing else reads the environment.
 
-S3 credentials are not settings of ours: boto3 finds them where it always does (environment, files, instance role).
+Where there is a folder /run/secrets, as in containers, a setting may also be a file there, such as
+photochrom_redis_url; what the environment says goes before it. S3 credentials are not settings of ours: boto3 finds
+them where it always does (environment, files, instance role).
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from functools import cache
 from pathlib import Path
@@ -16,8 +17,10 @@ from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationErr
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from worker.errors import UsageError
+from worker.machine import machine
 
 PREFIX = "PHOTOCHROM_"
+SECRETS = Path("/run/secrets")
 MEBIBYTE = 2**20
 
 JpegProfile = Literal["archive", "compatible", "reencode"]
@@ -26,13 +29,17 @@ JpegProfile = Literal["archive", "compatible", "reencode"]
 COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """A picture that is partly recorded and partly made by a trained model."""
 
+Pool = Literal["auto", "prefork", "threads"]
+
 Prefixes = Annotated[tuple[str, ...], NoDecode]
 
 
 class Settings(BaseSettings):
     """The table of settings in the README is made from these fields: name, default, description."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, secrets_dir=SECRETS if SECRETS.is_dir() else None
+    )
 
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="broker and ledger")
     s3_endpoint: str | None = Field(None, description="URL of an S3 server other than AWS")
@@ -68,7 +75,21 @@ class Settings(BaseSettings):
     max_starts: PositiveInt = Field(3, description="starts without an outcome before an image is quarantined as poison")
     window: PositiveInt = Field(50_000, description="most images of a submission in flight")
 
-    concurrency: PositiveInt = Field(os.cpu_count() or 1, description="worker processes, one thread each")
+    concurrency: PositiveInt = Field(
+        default_factory=lambda: machine().cores, description="images in hand at once: processes, or threads of one"
+    )
+    pool: Pool = Field("auto", description="what these are: auto, prefork (processes) or threads (beside a GPU)")
+    torch_threads: PositiveInt | None = Field(None, description="threads of a network on the CPU; by itself, as fits")
+    s3_connections: PositiveInt | None = Field(None, description="connections that are kept to S3; by itself, as fits")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes the network: auto, cpu or cuda")
+    engine: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="by what a processor computes the network: torch, openvino (an extra), or the faster one"
+    )
+    batch_images: PositiveInt = Field(16, description="most images in a batch of a GPU")
+    batch_wait: PositiveFloat = Field(0.005, description="seconds that a batch of a GPU waits for more images")
+    batch_pixels: PositiveInt = Field(
+        4_000_000, description="most pixels in a batch of a GPU, of the small gray copies"
+    )
     visibility_timeout: PositiveInt = Field(900, description="seconds after which an unfinished job is given out again")
     reconcile_interval: PositiveFloat = Field(10.0, description="seconds between two looks for what went missing")
     control_interval: PositiveFloat = Field(1.0, description="seconds between two looks of the control process")
@@ -104,6 +125,15 @@ class Settings(BaseSettings):
         0.05, ge=0, description="by so much may a challenger's share of the true colourfulness be further from 1"
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: Literal["people", "json"] = Field(
+        "people", description="lines for people, or json: one object a line for machines"
+    )
+    heartbeat_file: Path | None = Field(
+        None, description="file that is touched every 15 seconds while the process is alive"
+    )
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="port on which Prometheus finds this process's metrics; 0: none"
+    )
 
     @field_validator("read_from", "write_to", mode="before")
     @classmethod
@@ -132,6 +162,11 @@ class Settings(BaseSettings):
             raise ValueError(f"{value!r} is not s3://bucket/prefix")
         return value or None
 
+    @field_validator("heartbeat_file", mode="before")
+    @classmethod
+    def _empty_is_no_file(cls, value: object) -> object:
+        return value or None
+
     @field_validator("s3_endpoint")
     @classmethod
     def _empty_is_none(cls, value: str | None) -> str | None:
@@ -155,9 +190,20 @@ class Settings(BaseSettings):
         return value
 
 
+_adopted: list[Settings] = []
+
+
+def adopt(chosen: Settings) -> None:
+    """From now on these are the settings of this process, and of those that it forks: a command changed some."""
+    _adopted[:] = [chosen]
+    settings.cache_clear()
+
+
 @cache
 def settings() -> Settings:
     """The settings of this process. Raises UsageError, in one line, for a value that does not fit."""
+    if _adopted:
+        return _adopted[0]
     try:
         return Settings()
     except ValidationError as error:

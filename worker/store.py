@@ -27,12 +27,16 @@ from pydantic import BaseModel
 
 from worker import drain
 from worker.errors import AccessDeniedFault, ImageFault, PhotochromError, RetryableError, UsageError, WorkerFault
+from worker.scratch import IN_MEMORY, scratch
 from worker.settings import Settings
 
 STREAM_BYTES = 2**20
 
 CONNECT_SECONDS = 10
 """A connection that takes longer never comes about."""
+
+CONNECTIONS = 10
+"""Kept at most by a process that is not told how many it needs; those beyond are made anew for every call."""
 
 PART_BYTES = 32 * 2**20
 """Objects of more bytes are written in parts of so many."""
@@ -123,6 +127,7 @@ class Store:
             config=Config(
                 connect_timeout=min(settings.s3_timeout, CONNECT_SECONDS),
                 read_timeout=settings.s3_timeout,
+                max_pool_connections=settings.s3_connections or CONNECTIONS,
                 retries={"mode": "standard", "total_max_attempts": settings.s3_attempts},
                 s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
             ),
@@ -177,6 +182,17 @@ class Store:
             with closing(answer["Body"]) as body:  # its own `with` gives the raw stream, which verifies nothing
                 fits = most is None or answer["ContentLength"] <= most
                 return _stored(answer, body.read() if fits else b"")
+
+    def fetch(self, bucket: str, key: str, most: int) -> tuple[Stored, BinaryIO]:
+        """The object as a file, at its beginning, verified as by `get`; in memory while it is small, as one piece.
+
+        Of an object of more than `most` bytes nothing is fetched, while `size` says how large it is. Raises
+        NotFoundError.
+        """
+        with _translated(f"s3://{bucket}/{key}"):
+            answer = self._client.get_object(Bucket=bucket, Key=key)
+            with closing(answer["Body"]) as body:
+                return _stored(answer, b""), _as_file(body, answer["ContentLength"], most)
 
     def download(self, bucket: str, key: str, into: BinaryIO, most: int) -> Stored:
         """Write the object's bytes into a file, verified as by `get`; its `data` is empty. Raises NotFoundError.
@@ -286,6 +302,17 @@ class Store:
                 self._client.create_bucket(Bucket=bucket)
         except ConflictError:
             pass
+
+
+def _as_file(body: Any, size: int, most: int) -> BinaryIO:
+    if size > most:
+        return io.BytesIO()
+    if size <= IN_MEMORY:
+        return io.BytesIO(body.read())  # read back whole, these are the same bytes: nothing is copied
+    file = scratch()
+    shutil.copyfileobj(body, file, STREAM_BYTES)
+    file.seek(0)
+    return file
 
 
 class _Stream(io.RawIOBase):

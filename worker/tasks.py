@@ -8,15 +8,20 @@ from typing import Any
 
 from celery import signals
 from celery.exceptions import Reject
+from celery.worker import state
 
-from worker import drain
-from worker.app import COLORIZE, app, mark_ready, send_job
+from worker import drain, metrics
+from worker.app import COLORIZE, app, send_job
 from worker.engine import prepare_process
-from worker.errors import RetryableError, UsageError, WorkerFault
+from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
 from worker.job import Job
+from worker.jobend import log_end
+from worker.models.registry import Registry
+from worker.readiness import ready_later, ready_once
 from worker.resources import Resources, resources
 from worker.runner import Leftover, run_job
 from worker.serving import engine_for, serving
+from worker.settings import settings
 from worker.shortage import shortages_translated
 
 log = logging.getLogger("photochrom.worker")
@@ -29,11 +34,46 @@ RETRY_SECONDS, MOST_RETRY_SECONDS = 5, 300
 def _start_child(**_: object) -> None:
     """Load the model in the child; the forking parent never calls torch."""
     drain.outlive_the_group()
-    prepare_process(threads=1)
-    settings = resources().settings
-    engine_for(settings.model)
-    serving().follow(settings.model_interval)
-    mark_ready()
+    _start_serving()
+    ready_once(_could_work)
+
+
+@signals.celeryd_after_setup.connect
+def _start_threads(instance: Any, **_: object) -> None:
+    """Where threads do the work, their process loads the model, before it takes a message."""
+    if settings().pool == "threads":
+        drain.work_in_threads(lambda: _give_back_all(instance.hub))
+        _start_serving()
+
+
+@signals.worker_ready.connect
+def _threads_ready(**_: object) -> None:
+    if settings().pool == "threads":
+        ready_later(_could_work)
+
+
+def _start_serving() -> None:
+    chosen = resources().settings
+    prepare_process(threads=chosen.torch_threads or 1)
+    serving().follow(chosen.model_interval)
+    try:
+        engine_for(chosen.model)
+    except PhotochromError as error:  # the first job is given back for it, and until then it may have passed
+        log.error("no model yet: %s", error, extra={"action": "model_unknown"})
+
+
+def _could_work() -> None:
+    """The model is loaded, and S3 answers. Raises any of the error tree while that is not so."""
+    held = resources()
+    engine_for(held.settings.model)
+    Registry(held.store, held.settings).pointer()
+
+
+def _give_back_all(hub: Any) -> None:
+    """At the end of this process: put the messages of all jobs in hand back into the queue."""
+    for request in list(state.reserved_requests):
+        request.reject(requeue=True)
+    hub.close()  # does what waits for Celery's main thread: these, and the acknowledgements of what has just ended
 
 
 @app.task(name=COLORIZE)
@@ -42,18 +82,22 @@ def colorize_job(message: dict[str, Any]) -> None:
     try:
         job = Job.parse(message)
     except UsageError as error:
+        metrics.JOBS.labels("refused").inc()
         log.error("job refused: %s", error, extra={"action": "job_refused"})
         raise Reject(str(error), requeue=False) from error
-    held = resources()
-    until = time.monotonic() + held.settings.job_seconds
+    held, begun = resources(), time.monotonic()
+    until = begun + held.settings.job_seconds
     try:
         with shortages_translated():
             left = run_job(job, held, lambda: not drain.is_draining() and time.monotonic() < until)
         send_back(job, left, held)
     except (RetryableError, WorkerFault) as fault:
         # The ledger could not be asked, or no model loaded: the message itself goes back, or is redelivered in time.
+        metrics.JOBS.labels("returned").inc()
         _stop_after(fault)
         raise Reject(str(fault), requeue=True) from fault
+    metrics.JOBS.labels("ended").inc()
+    log_end(job, left, time.monotonic() - begun)
     _stop_after(left.fault)
 
 
@@ -67,7 +111,20 @@ def send_back(job: Job, left: Leftover, held: Resources) -> None:
     wait = min(MOST_RETRY_SECONDS, RETRY_SECONDS * 2**job.attempt) if passing else 0
     for images in [[image] for image in left.images] if left.singly else [left.images]:
         send_job(job.only(images, sent=now, attempt=attempt), wait)
-    log.info("gave back %d images of %s: %s", len(left.images), job.submission, left.fault or "no time left")
+    metrics.GIVEN_BACK.labels(_why(left)).inc(len(left.images))
+    log.info(
+        "gave back %d images of %s: %s",
+        len(left.images),
+        job.submission,
+        left.fault or "no time left",
+        extra={"action": "images_given_back", "submission": job.submission, "images": len(left.images)},
+    )
+
+
+def _why(left: Leftover) -> str:
+    if left.singly:
+        return "singly"
+    return "time" if left.fault is None else "passing" if isinstance(left.fault, RetryableError) else "worker"
 
 
 def _stop_after(fault: Exception | None) -> None:

@@ -41,6 +41,7 @@ DRAIN_SECONDS = 120.0
 """For what was delivered twice to come to its end, after all images have."""
 
 HURRIED = {
+    "PHOTOCHROM_DEVICE": "cpu",
     "PHOTOCHROM_VISIBILITY_TIMEOUT": "15",
     "PHOTOCHROM_JOB_SECONDS": "6",
     "PHOTOCHROM_DRAIN_SECONDS": "20",

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.deploy import compose, dockerfiles, kubernetes, locks, policies
+from tests.deploy import compose, dockerfiles, kubernetes, locks, monitoring, policies
 from tests.deploy.findings import ROOT, Finding
 
 CHECKS: dict[str, Callable[[Path], list[Finding]]] = {
@@ -15,6 +15,7 @@ CHECKS: dict[str, Callable[[Path], list[Finding]]] = {
     "compose": compose.check,
     "Kubernetes": kubernetes.check,
     "AWS policies": policies.check,
+    "monitoring": monitoring.check,
 }
 
 

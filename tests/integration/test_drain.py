@@ -47,7 +47,7 @@ def start_worker(name: str, folder: Path, hang: bool) -> Process:
 
 
 def test_a_worker_whose_images_hang_ends_in_time_and_another_one_does_them(tmp_path: Path) -> None:
-    environment = {"PHOTOCHROM_CONTROL_INTERVAL": "0.2", "PHOTOCHROM_DRAIN_SECONDS": "4"}
+    environment = {"PHOTOCHROM_CONTROL_INTERVAL": "0.2", "PHOTOCHROM_DRAIN_SECONDS": "10"}
     with (
         Stack(read=["s3://archive/"], write=["s3://coloured/"], workers=0, environment=environment) as stack,
         stack.exported() as settings,

@@ -64,7 +64,8 @@ def _fetch(run: Run, copy: Copy, folder: Path, store: Store, settings: Settings)
             return False
         packed.seek(0)
         if hashlib.file_digest(packed, "sha256").hexdigest() != copy.sha256:  # type: ignore[arg-type]
-            log.warning("copy %s of run %s is not the one that was noted", copy.place, run.name)
+            said = "copy %s of run %s is not the one that was noted"
+            log.warning(said, copy.place, run.name, extra={"action": "copy_passed_over", "run": run.name})
             return False
         packed.seek(0)
         with tarfile.open(fileobj=packed) as archive:

@@ -82,7 +82,7 @@ def _begin(due_at: datetime, store: Store, settings: Settings) -> str:
     seed = int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)  # the same photographs in another order each time
     request = request_of(settings, store, name, overrides={"seed": seed, **settings.training_overrides})
     Runs(store, settings).start(request)
-    log.info("the schedule began run %s", name, extra={"action": "run_begun"})
+    log.info("the schedule began run %s", name, extra={"action": "run_begun", "run": name})
     return name
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import shutil
+import time
 
 from training.runs import copies
 from training.runs.desk import Desk, Interrupted
+from training.runs.figures import count_step
 from training.runs.phases import PHASES
 from training.runs.records import LateError, Position, Run
 from training.state import FILE, read_position
@@ -32,12 +34,15 @@ def take_step(name: str, desk: Desk) -> bool:
         run = desk.runs.load(name)
         if not mine or not desk.runs.is_active(run):
             return False
-        log.info("run %s: step %d, %s", name, run.position.steps + 1, run.position.phase, extra={"action": "step"})
+        log.info("run %s: step %d, %s", name, run.position.steps + 1, run.position.phase, extra=_extra("step", run))
+        begun = time.monotonic()
         try:
             position = _position_behind(run, desk)
         except Interrupted:
             return desk.runs.is_active(desk.runs.load(name))
         moved = _move(run, position.moved(steps=position.steps + 1), desk)
+        if moved:
+            count_step(run, run._replace(position=position), time.monotonic() - begun)
         if moved and position.status == "ended":
             shutil.rmtree(desk.folder(run), ignore_errors=True)  # all that is of use lies in S3
         return moved and position.status == "running"
@@ -55,13 +60,18 @@ def _position_behind(run: Run, desk: Desk) -> Position:
         desk.board.give_back(run.name, run.position.steps)
         raise
     except Exception as error:
-        log.exception("run %s: not foreseen", run.name)
+        log.exception("run %s: not foreseen", run.name, extra=_extra("run_failed", run))
         position = _failed(run, f"{type(error).__name__}: {error}")
     return position
 
 
+def _extra(action: str, run: Run) -> dict[str, object]:
+    position = run.position
+    return {"action": action, "run": run.name, "step": position.steps + 1, "phase": position.phase}
+
+
 def _failed(run: Run, why: str) -> Position:
-    log.error("run %s failed: %s", run.name, why, extra={"action": "run_failed"})
+    log.error("run %s failed: %s", run.name, why, extra=_extra("run_failed", run))
     return run.position.moved(status="failed", why=why)
 
 
@@ -82,7 +92,7 @@ def _move(run: Run, position: Position, desk: Desk) -> bool:
     except LateError:
         there = desk.runs.load(run.name)
         if there.position.steps != run.position.steps:
-            log.warning("run %s went on elsewhere meanwhile", run.name, extra={"action": "step_late"})
+            log.warning("run %s went on elsewhere meanwhile", run.name, extra=_extra("step_late", run))
             return False
         if position.status == "running":
             position = position.moved(status=there.position.status, why=there.position.why)

@@ -13,9 +13,10 @@ from training.runs.desk import Desk
 from training.runs.records import LateError
 from training.runs.steps import leave_copy, take_step
 from worker import drain
-from worker.app import TRAIN_STEP, app, mark_ready, send_step
+from worker.app import TRAIN_STEP, app, send_step
 from worker.errors import PhotochromError, RetryableError
 from worker.processor import keep_freed_memory
+from worker.readiness import ready_later
 from worker.settings import settings
 
 log = logging.getLogger("photochrom.training")
@@ -36,7 +37,7 @@ def _drain(**_: object) -> None:
 def _ready(**_: object) -> None:
     keep_freed_memory()
     torch.set_num_threads(settings().concurrency)
-    mark_ready()
+    ready_later(lambda: desk().registry.pointer())
 
 
 @signals.worker_shutdown.connect
@@ -46,7 +47,7 @@ def _leave(**_: object) -> None:
         try:
             leave_copy(run, desk())
         except (PhotochromError, LateError) as error:
-            log.warning("no copy of run %s: %s", run, error, extra={"action": "run_not_copied"})
+            log.warning("no copy of run %s: %s", run, error, extra={"action": "run_not_copied", "run": run})
 
 
 @cache
@@ -68,7 +69,7 @@ def train_step(run: str) -> None:
                 send_step(run)
                 return
     except RetryableError as error:
-        log.warning("run %s waits: %s", run, error, extra={"action": "run_waits"})
+        log.warning("run %s waits: %s", run, error, extra={"action": "run_waits", "run": run})
         _draining.wait(PAUSE_SECONDS)
     except PhotochromError as error:
-        log.error("run %s: %s", run, error, extra={"action": "run_unknown"})
+        log.error("run %s: %s", run, error, extra={"action": "run_unknown", "run": run})

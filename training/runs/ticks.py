@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import cache
 
+from training.runs import figures
 from training.runs.board import Board
 from training.runs.records import Runs
 from training.runs.schedule import start_what_is_due
@@ -40,6 +41,8 @@ def _begin() -> None:
 
 def _send() -> None:
     held = resources()
-    for run in Runs(held.store, held.settings).active():
+    active = list(Runs(held.store, held.settings).active())
+    figures.ACTIVE.set(len(active))
+    for run in active:
         if board().is_left_alone(run.name):
             send_step(run.name)

@@ -135,6 +135,13 @@ def test_nobody_may_look_into_the_server_or_empty_it(user, command, client_of):
         client_of(user).execute_command(*command)
 
 
+@pytest.mark.parametrize("command", [("PUBLISH", "/0.celery.pidbox", "x"), ("SUBSCRIBE", "/0.celery.pidbox")])
+@pytest.mark.parametrize("user", ["worker", "control", "training", "submit", "scaler"])
+def test_nobody_may_speak_to_workers_beside_the_queue(user, command, client_of):
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        client_of(user).execute_command(*command)
+
+
 def test_the_scaler_sees_how_much_waits_and_is_in_hand_and_changes_nothing(client_of):
     scaler = client_of("scaler")
     for name in (*map(keys.queue, (0, 3, 6, 9)), keys.UNACKED.format(role="colorize")):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.colorize import colorize, colorize_file, fetch
+from worker.colorize import colorize_file, colour, fetch, store_result
 from worker.errors import AccessDeniedFault, DiskFullFault, ImageFault, OutOfMemoryFault
 from worker.job import Job
 from worker.photo.jpeg import kept
@@ -174,7 +174,7 @@ def fetched(one, store, settings, engine):
 
 def test_fetch_gives_the_bytes(store, settings, engine):
     store.put("archive", "in/1.png", b"bytes")
-    assert fetched(job(), store, settings, engine).file.tell() == 5
+    assert fetched(job(), store, settings, engine).file.read() == b"bytes"
 
 
 def test_what_was_listed_and_has_gone_has_vanished(store, settings, engine):
@@ -183,7 +183,7 @@ def test_what_was_listed_and_has_gone_has_vanished(store, settings, engine):
 
 def test_what_was_listed_as_too_large_is_not_even_asked_for(store, settings, engine, monkeypatch):
     large = job(size=settings.max_bytes + 1)
-    monkeypatch.setattr(store, "download", lambda *_, **__: pytest.fail("it was asked for"))
+    monkeypatch.setattr(store, "fetch", lambda *_, **__: pytest.fail("it was asked for"))
     assert fault(fetched, large, store, settings, engine) == "too-large"
 
 
@@ -205,10 +205,16 @@ def test_what_has_grown_too_large_since_is_told_as_well(store, settings, engine)
 # ---- the whole
 
 
+def stored(job, store, settings, engine):
+    """The image of a job of one: fetched, coloured, and its result where it belongs."""
+    coloured = colour(job.images[0], job, fetched(job, store, settings, engine), settings)
+    store_result(coloured, job, store)
+
+
 def test_a_result_says_what_made_it_and_where_it_comes_from(store, settings, engine, photograph, aws):
     one, data = job(epoch=1234, format="png"), photograph(1)
     etag = store.put("archive", "in/1.png", data)
-    colorize(one.images[0], one, fetched(one, store, settings, engine), store, settings)
+    stored(one, store, settings, engine)
     result = store.get("coloured", "out/1.png")
     assert result.metadata == {
         "photochrom": VERSION,
@@ -230,7 +236,7 @@ def test_a_result_says_what_made_it_and_where_it_comes_from(store, settings, eng
 def test_provenance_is_ascii_and_short_whatever_the_key(store, settings, engine, photograph):
     one = job("in/" + "ö" * 500 + ".png")
     source = store.put("archive", one.images[0].key, photograph(1))
-    colorize(one.images[0], one, fetched(one, store, settings, engine), store, settings)
+    stored(one, store, settings, engine)
     metadata = store.head(*one.task.output(one.images[0].key)).metadata
     assert metadata["source-etag"] == source.strip('"')
     text = "".join([*metadata, *metadata.values()])
@@ -254,7 +260,7 @@ class DeniedObjects:
     def head(self, bucket, key):
         raise NotFoundError(key)
 
-    def download(self, bucket, key, into, most):
+    def fetch(self, bucket, key, most):
         raise AccessDeniedFault("S3 denies access")
 
     def list(self, location):

@@ -96,3 +96,40 @@ working.join()
 print(working.exitcode, told)
 """
     assert python(code).stdout.strip() == "0 [True]"
+
+
+def test_where_threads_do_the_work_it_is_given_back_and_the_process_ends_with_them():
+    code = """
+import threading
+threading.Thread(target=time.sleep, args=(100,)).start()
+drain.work_in_threads(lambda: print("given back", flush=True))
+drain.end_within(3600)
+signal.raise_signal(signal.SIGALRM)
+print("it went on")
+"""
+    done = python(code)
+    assert (done.stdout.strip(), done.returncode) == ("given back", 0), done.stderr
+    assert "no time left" in done.stderr
+
+
+def test_a_process_whose_threads_work_ends_also_when_nothing_can_be_given_back():
+    code = """
+drain.work_in_threads(lambda: 1 / 0)
+drain.end_within(3600)
+signal.raise_signal(signal.SIGALRM)
+print("it went on")
+"""
+    assert python(code).stdout.strip() == ""
+
+
+def test_a_thread_can_tell_its_own_process_to_stop():
+    code = """
+import threading
+told = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: told.set())
+thread = threading.Thread(target=drain.stop_this_worker)
+thread.start()
+thread.join()
+print(told.wait(60), drain.is_draining())
+"""
+    assert python(code).stdout.strip() == "True True"

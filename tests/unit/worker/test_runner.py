@@ -2,6 +2,8 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Event
 from types import SimpleNamespace
 
@@ -9,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+import worker.runner
 from worker import paths
 from worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
 from worker.ledger import Counts
-from worker.runner import TRIES, Leftover
+from worker.runner import COMPANY, TRIES, Leftover
 from worker.runner import run_job as run_with
 from worker.store import Location
 
@@ -103,7 +106,7 @@ def test_a_fault_of_the_image_is_its_reason(held, make_job, aws, contents, sizes
 
 def test_what_was_listed_as_too_large_is_not_downloaded(held, make_job, failing):
     job = make_job(3, sizes={1: held.settings.max_bytes + 1})
-    failing("download", _1=AssertionError("it was asked for"))
+    failing("fetch", _1=AssertionError("it was asked for"))
     run_job(job, held)
     assert record(held.store, 1)["reason"] == "too-large"
 
@@ -113,7 +116,7 @@ def test_a_place_that_is_not_allowed_is_neither_read_nor_written(held, make_job,
     narrow = held.settings.model_copy(update={"read_from": ("s3://archive/in",), "write_to": ("s3://coloured/out",)})
     aws.create_bucket(Bucket="elsewhere")
     job = make_job(2, **place)
-    monkeypatch.setattr(held.store, "download", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(held.store, "fetch", lambda *_, **__: pytest.fail("it was read"))
     assert run_job(job, held._replace(settings=narrow)) == Leftover()
     assert held.ledger.counts("s") == Counts(0, 2, {"not-allowed": 2})
     assert written(aws) == []
@@ -178,7 +181,7 @@ def test_an_image_with_an_outcome_is_skipped(held, make_job, aws, engine):
 def test_a_job_that_has_ended_needs_neither_model_nor_s3(held, make_job, monkeypatch):
     job = make_job()
     run_job(job, held)
-    monkeypatch.setattr(held.store, "download", lambda *_, **__: pytest.fail("it was read"))
+    monkeypatch.setattr(held.store, "fetch", lambda *_, **__: pytest.fail("it was read"))
     engines = lambda _: pytest.fail("the model was asked for")  # noqa: E731
     assert run_job(job, held, engines=engines) == Leftover()
     assert held.ledger.counts("s").done == 3
@@ -187,7 +190,7 @@ def test_a_job_that_has_ended_needs_neither_model_nor_s3(held, make_job, monkeyp
 # ---- faults
 
 
-@pytest.mark.parametrize("method", ["download", "head", "put"])
+@pytest.mark.parametrize("method", ["fetch", "head", "put"])
 def test_a_fault_that_may_pass_leaves_its_image_without_outcome_and_the_rest_goes_on(
     held, make_job, aws, failing, method
 ):
@@ -209,7 +212,7 @@ def test_a_ledger_that_is_away_leaves_the_image_without_outcome(held, make_job, 
     assert run_job(job, held) == Leftover(list(job.images), error)
 
 
-@pytest.mark.parametrize("method", ["download", "put"])
+@pytest.mark.parametrize("method", ["fetch", "put"])
 def test_a_fault_of_the_worker_hands_back_the_rest_untouched(held, make_job, aws, failing, engine, method):
     job, error = make_job(4, {3: b"no photograph"}), WorkerFault("S3 denies access")
     failing(method, _1=error)
@@ -217,12 +220,12 @@ def test_a_fault_of_the_worker_hands_back_the_rest_untouched(held, make_job, aws
     assert written(aws) == ["out/0.png"]
     assert held.ledger.counts("s") == Counts(1, 0, {})
     no_record(held.store, 3)
-    assert len(engine.seen) <= 2
+    assert len(engine.seen) <= 3  # the one after it was being coloured while it was stored
 
 
 def test_a_passing_fault_before_one_of_the_worker_is_handed_back_as_well(held, make_job, failing):
     job = make_job(3)
-    failing("download", _0=RetryableError("slow down"), _1=WorkerFault("denied"))
+    failing("fetch", _0=RetryableError("slow down"), _1=WorkerFault("denied"))
     left = run_job(job, held)
     assert left.images == list(job.images)
     assert isinstance(left.fault, WorkerFault)
@@ -248,7 +251,7 @@ def test_the_same_work_is_not_done_again_and_its_source_not_even_downloaded(held
     job = make_job(2)
     run_job(job, held)
     seen = len(engine.seen)
-    failing("download", _0=AssertionError("it was read"), _1=AssertionError("it was read"))
+    failing("fetch", _0=AssertionError("it was read"), _1=AssertionError("it was read"))
     failing("put", _0=AssertionError("it was written"), _1=AssertionError("it was written"))
     assert run_job(job.model_copy(update={"submission": "again"}), held) == Leftover()
     assert held.ledger.counts("again") == Counts(2, 0, {})
@@ -332,7 +335,7 @@ def test_what_stale_work_leaves_is_not_even_downloaded(held, make_job, engine, f
     job = make_job(2, epoch=8)
     run_job(job.only([job.images[0]], sent=0), held)
     seen = len(engine.seen)
-    failing("download", _0=AssertionError("it was read"), _1=AssertionError("it was read"))
+    failing("fetch", _0=AssertionError("it was read"), _1=AssertionError("it was read"))
     assert run_job(stale(job), held) == Leftover()
     assert held.ledger.notes("stale") == {0: "left-current", 1: "left-uncoloured"}
     assert len(engine.seen) == seen
@@ -413,7 +416,7 @@ def test_a_start_has_no_trace_once_the_image_has_its_outcome(held, make_job):
     [(RetryableError("slow down"), 0), (WorkerFault("denied"), 0), (OutOfMemoryFault("memory"), 1)],
 )
 def test_a_start_is_given_back_unless_the_image_may_be_to_blame(held, make_job, failing, error, counted):
-    failing("download", _1=error)
+    failing("fetch", _1=error)
     run_job(make_job(2), held)
     assert held.ledger.starts("s", [1]) == {1: counted}
 
@@ -471,7 +474,7 @@ def test_a_worker_that_is_to_stop_finishes_the_image_in_hand_and_gives_back_the_
 
 def test_a_worker_that_is_to_stop_tries_nothing_again(held, make_job, failing):
     job, error = make_job(2), RetryableError("slow down")
-    failed = failing("download", _0=error)
+    failed = failing("fetch", _0=error)
     assert run_job(job, held, lambda: not failed).images == list(job.images)
     assert failed == ["in/0.png"]
     assert held.ledger.starts("s", [0, 1]) == {0: 0, 1: 0}
@@ -479,8 +482,8 @@ def test_a_worker_that_is_to_stop_tries_nothing_again(held, make_job, failing):
 
 def watched(held, monkeypatch, look):
     """Let `look` see every key that is fetched, before it is."""
-    download = held.store.download
-    monkeypatch.setattr(held.store, "download", lambda bucket, key, *rest: look(key) or download(bucket, key, *rest))
+    fetch = held.store.fetch
+    monkeypatch.setattr(held.store, "fetch", lambda bucket, key, *rest: look(key) or fetch(bucket, key, *rest))
 
 
 def test_a_worker_that_is_to_stop_fetches_nothing_ahead(held, make_job, monkeypatch):
@@ -514,13 +517,174 @@ def test_a_worker_that_is_to_stop_does_not_wait_for_what_is_fetched_ahead(held, 
 
 def test_a_fault_that_passes_at_once_is_not_seen_from_outside(held, make_job, failing):
     job = make_job(2)
-    failed = failing("download", TRIES - 1, _1=RetryableError("slow down"))
+    failed = failing("fetch", TRIES - 1, _1=RetryableError("slow down"))
     assert run_job(job, held) == Leftover()
     assert len(failed) == TRIES - 1
     assert held.ledger.counts("s").done == 2
 
 
 def test_a_fault_that_stays_is_tried_some_times_only(held, make_job, failing):
-    failed = failing("download", _0=RetryableError("slow down"))
+    failed = failing("fetch", _0=RetryableError("slow down"))
     run_job(make_job(1), held)
     assert len(failed) == TRIES
+
+
+# ---- storing, beside the colouring of the next image
+
+PATIENCE = 30.0
+"""Seconds; nothing waits so long unless it is broken."""
+
+A_MOMENT = 0.2
+"""Seconds in which what must not happen would have happened."""
+
+
+@pytest.fixture
+def put(held, monkeypatch):
+    """Lets a function see each result's key before it is written: `put(look)`; gives the keys that were written."""
+    original = held.store.put
+
+    def let(look):
+        written = []
+
+        def instead(bucket, key, *arguments, **options):
+            if bucket != "coloured":
+                return original(bucket, key, *arguments, **options)
+            look(key)
+            etag = original(bucket, key, *arguments, **options)
+            written.append(key)
+            return etag
+
+        monkeypatch.setattr(held.store, "put", instead)
+        return written
+
+    return let
+
+
+@pytest.fixture
+def predicting(engine, monkeypatch):
+    """Lets a function see how many pictures were predicted before, each time."""
+    predict = engine.predict
+
+    def let(look):
+        monkeypatch.setattr(engine, "predict", lambda gray, _=None: (look(len(engine.seen)), predict(gray))[1])
+
+    return let
+
+
+def test_the_next_image_is_coloured_while_a_result_is_stored(held, make_job, engine, put, predicting):
+    next_in_hand, waited = Event(), []
+    predicting(lambda before: next_in_hand.set() if before == 1 else None)
+    put(lambda key: waited.append(next_in_hand.wait(PATIENCE)) if key == "out/0.png" else None)
+    assert run_job(make_job(2), held) == Leftover()
+    assert waited == [True]
+
+
+def test_no_more_than_one_result_waits(held, make_job, put, predicting):
+    at_each = []
+    written = put(lambda _: None)
+    predicting(lambda before: at_each.append(before - len(written)))
+    assert run_job(make_job(6), held) == Leftover()
+    assert max(at_each) <= 1
+
+
+def test_a_large_result_is_stored_before_the_next_image_is_begun(held, make_job, monkeypatch, put, predicting):
+    monkeypatch.setattr(worker.runner, "MOST_BEHIND", 10)
+    at_each = []
+    written = put(lambda _: None)
+    predicting(lambda before: at_each.append(before - len(written)))
+    assert run_job(make_job(4), held) == Leftover()
+    assert at_each == [0, 0, 0, 0]
+
+
+def test_an_image_is_done_only_once_its_result_is_there(held, make_job, put):
+    ended = []
+    put(lambda key: ended.append(held.ledger.ended("s", [int(key[4])])))
+    run_job(make_job(3), held)
+    assert ended == [set(), set(), set()]
+    assert held.ledger.counts("s").done == 3
+
+
+def test_what_is_being_stored_is_waited_for_when_there_is_no_time_left(held, make_job, engine, put):
+    job, over = make_job(4), Event()
+    written = put(lambda key: over.set() if key == "out/1.png" else None)
+    left = run_job(job, held, lambda: not over.is_set())
+    assert set(written) >= {"out/0.png", "out/1.png"}
+    assert left.images == list(job.images[len(written) :])
+    assert held.ledger.ended("s", range(4)) == set(range(len(written)))
+    assert held.ledger.starts("s", range(4)) == dict.fromkeys(range(4), 0)
+
+
+def test_what_cannot_be_stored_is_not_coloured_again_to_be_stored(held, make_job, engine, failing):
+    job = make_job(3)
+    failed = failing("put", TRIES - 1, _1=RetryableError("slow down"))
+    assert run_job(job, held) == Leftover()
+    assert len(failed) == TRIES - 1
+    assert len(engine.seen) == 3
+
+
+def test_a_worker_that_cannot_write_says_nothing_of_the_next_image_either(held, make_job, failing):
+    """The next one was read meanwhile, and seems to be no photograph; a worker in need may be wrong."""
+    job, error = make_job(2, {1: b"no photograph"}), WorkerFault("the disk is full")
+    failing("put", _0=error)
+    assert run_job(job, held) == Leftover(list(job.images), error)
+    assert held.ledger.counts("s") == Counts(0, 0, {})
+    assert held.ledger.starts("s", [0, 1]) == {0: 0, 1: 0}
+
+
+def test_a_passing_fault_does_not_hide_that_this_worker_cannot_work(held, make_job, failing):
+    job, error = make_job(2), WorkerFault("S3 denies access")
+    failing("put", _0=error)
+    failing("fetch", _1=RetryableError("slow down"))
+    assert run_job(job, held) == Leftover(list(job.images), error)
+
+
+def test_what_nobody_foresaw_while_storing_is_not_swallowed(held, make_job, failing):
+    job = make_job(3)
+    failing("put", _1=ZeroDivisionError("a bug"))
+    with pytest.raises(ZeroDivisionError):
+        run_job(job, held)
+    assert held.ledger.ended("s", [1]) == set()
+    assert held.ledger.starts("s", [1]) == {1: 1}
+
+
+# ---- beside other jobs of the process
+
+
+def test_an_image_that_may_have_killed_a_worker_is_worked_on_alone(held, make_job, predicting, monkeypatch):
+    job, others, fetched, predicted, beside = make_job(2), ThreadPoolExecutor(1), Event(), Event(), []
+    killed(held, 0)
+    watched(held, monkeypatch, lambda key: fetched.set() if key == "in/1.png" else None)
+
+    def look(before):
+        if before:
+            predicted.set()
+            return
+        other = others.submit(run_job, job.only([job.images[1]], sent=0), held)
+        assert fetched.wait(PATIENCE)
+        beside.append((other, predicted.wait(A_MOMENT), held.ledger.starts("s", [1])))
+
+    predicting(look)
+    assert run_job(job.only([job.images[0]], sent=0), held) == Leftover()
+    [(other, was_predicted, starts)] = beside
+    assert (was_predicted, starts) == (False, {1: 0})
+    assert other.result(PATIENCE) == Leftover()
+    assert held.ledger.counts("s") == Counts(2, 0, {})
+
+
+@pytest.mark.parametrize(
+    "error", [None, RetryableError("slow down"), WorkerFault("denied"), ZeroDivisionError("a bug")]
+)
+@pytest.mark.parametrize("method", ["fetch", "put"])
+def test_whatever_becomes_of_a_job_others_do_not_wait_for_it_for_ever(held, make_job, failing, method, error):
+    job = make_job(3)
+    if error:
+        failing(method, _1=error)
+    with suppress(ZeroDivisionError):
+        run_job(job, held)
+    with ThreadPoolExecutor(1) as pool:
+
+        def alone():
+            with COMPANY.alone():
+                return True
+
+        assert pool.submit(alone).result(PATIENCE)

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from worker.errors import UsageError
-from worker.settings import Settings, settings
+from worker.settings import SECRETS, Settings, settings
 
 ROOT = Path(__file__).parents[3]
 
 READ_THE_ENVIRONMENT = {
     "worker/app.py",  # PHOTOCHROM_READY_FILE, from whoever starts the process: not a setting
+    "worker/exposition.py",  # PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads there
 }
 
 pytestmark = pytest.mark.usefixtures("no_settings")
@@ -72,6 +73,38 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(monkeypatch, name, va
         settings()
     assert f"PHOTOCHROM_{name}" in str(told.value)
     assert "\n" not in str(told.value)
+
+
+@pytest.fixture
+def secrets(tmp_path, monkeypatch):
+    """Secrets as files, where containers have them."""
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    return tmp_path
+
+
+def test_a_secret_may_be_a_file(secrets):
+    (secrets / "photochrom_redis_url").write_text("redis://worker:hunter2@redis:6379/0\n")
+    (secrets / "aws_credentials").write_text("[default]")
+    assert settings().redis_url.get_secret_value() == "redis://worker:hunter2@redis:6379/0"
+
+
+def test_the_environment_goes_before_the_file(secrets, monkeypatch):
+    (secrets / "photochrom_redis_url").write_text("redis://file:6379/0")
+    monkeypatch.setenv("PHOTOCHROM_REDIS_URL", "redis://environment:6379/0")
+    assert settings().redis_url.get_secret_value() == "redis://environment:6379/0"
+
+
+def test_a_secret_that_is_wrong_is_not_told(secrets):
+    (secrets / "photochrom_redis_url").write_text("hunter2@redis")
+    with pytest.raises(UsageError) as told:
+        settings()
+    assert "PHOTOCHROM_REDIS_URL" in str(told.value)
+    assert "hunter2" not in str(told.value)
+
+
+def test_where_there_is_no_folder_of_secrets_none_is_looked_for():
+    assert Settings.model_config["secrets_dir"] in (None, SECRETS)
+    assert (Settings.model_config["secrets_dir"] is None) == (not SECRETS.is_dir())
 
 
 @pytest.mark.parametrize("url", ["redis://user:hunter2@host:6379/0", "rediss://:hunter2@host/1"])

@@ -4,6 +4,8 @@ import json
 import socket
 import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
@@ -504,3 +506,35 @@ def test_folders_are_those_directly_inside(store):
     for key in ("s/one/a.json", "s/one/deep/b.json", "s/two/c.json", "s/file.json", "other/three/d"):
         store.put("archive", key, b"")
     assert list(store.folders(Location("archive", "s"))) == ["one", "two"]
+
+
+# ---- what is fetched, and by how many at once
+
+
+@pytest.mark.parametrize("in_memory", [0, 4, 5, 100])
+def test_an_object_is_fetched_as_a_file_in_memory_or_beyond(store, monkeypatch, in_memory):
+    monkeypatch.setattr(worker.store, "IN_MEMORY", in_memory)
+    etag = store.put("archive", "a", b"bytes", metadata={"what": "this"})
+    stored, file = store.fetch("archive", "a", most=5)
+    assert (file.tell(), file.read()) == (0, b"bytes")
+    assert (stored.etag, stored.size, stored.metadata) == (etag, 5, {"what": "this"})
+
+
+def test_what_is_too_large_is_not_fetched(store):
+    store.put("archive", "a", b"bytes")
+    stored, file = store.fetch("archive", "a", most=4)
+    assert (stored.size, file.read()) == (5, b"")
+
+
+def test_what_is_not_there_is_not_fetched(store):
+    with pytest.raises(NotFoundError):
+        store.fetch("archive", "nothing", most=4)
+
+
+@pytest.mark.parametrize(("wanted", "kept"), [(None, worker.store.CONNECTIONS), (66, 66)])
+def test_as_many_connections_are_kept_as_the_settings_say(settings, monkeypatch, wanted, kept):
+    made = []
+    session = SimpleNamespace(client=lambda name, **options: made.append(options["config"]) or MagicMock())
+    monkeypatch.setattr(worker.store.boto3.session, "Session", lambda: session)
+    Store(settings.model_copy(update={"s3_connections": wanted})).head("archive", "a")
+    assert [config.max_pool_connections for config in made] == [kept]

@@ -2,6 +2,7 @@
 
 import errno
 import json
+from types import SimpleNamespace
 
 import pytest
 from celery import signals
@@ -11,7 +12,10 @@ import worker.tasks
 from worker import drain
 from worker.errors import CheckpointError, RetryableError, WorkerFault
 from worker.job import Job
+from worker.jobend import Meter
 from worker.ledger import Counts
+from worker.settings import Settings
+from worker.stages import spent, stage
 from worker.tasks import MOST_RETRY_SECONDS, RETRY_SECONDS, colorize_job
 
 
@@ -47,7 +51,7 @@ def test_a_job_that_was_finished_does_not_come_back(held, make_job, again, stops
 
 def test_only_what_is_unfinished_comes_back_as_a_job_of_its_own(held, make_job, again, failing, stops):
     job = make_job()
-    failing("download", _1=RetryableError("slow down"))
+    failing("fetch", _1=RetryableError("slow down"))
     colorize_job(job.message())
     [(back, wait)] = again
     assert back == job.only([job.images[1]], sent=back.sent, attempt=1)
@@ -59,7 +63,7 @@ def test_only_what_is_unfinished_comes_back_as_a_job_of_its_own(held, make_job, 
 
 def test_a_job_comes_back_later_each_time_but_never_very_late(held, make_job, again, failing):
     job = make_job(1)
-    failing("download", _0=RetryableError("slow down"))
+    failing("fetch", _0=RetryableError("slow down"))
     for attempt in (0, 1, 2, 5, 6, 1000):
         colorize_job(job.model_copy(update={"attempt": attempt}).message())
     assert [wait for _, wait in again] == [5, 10, 20, 160, MOST_RETRY_SECONDS, MOST_RETRY_SECONDS]
@@ -104,7 +108,7 @@ def test_images_next_to_one_that_was_started_come_back_each_in_a_job_of_its_own(
 
 
 def test_a_worker_that_cannot_work_gives_back_the_rest_and_takes_no_more(held, make_job, again, failing, stops):
-    failing("download", _1=WorkerFault("S3 denies access"))
+    failing("fetch", _1=WorkerFault("S3 denies access"))
     colorize_job(make_job(3, {2: b"no photograph"}).message())
     assert ordinals(again) == [[1, 2]]
     assert [(back.attempt, wait) for back, wait in again] == [(0, 0)]
@@ -119,7 +123,7 @@ SHORTAGES = {
 }
 
 
-@pytest.mark.parametrize("method", ["head", "download", "put"])
+@pytest.mark.parametrize("method", ["head", "fetch", "put"])
 @pytest.mark.parametrize("shortage", SHORTAGES)
 def test_a_worker_without_memory_or_disk_quarantines_nothing_and_takes_no_more(
     held, make_job, again, failing, stops, method, shortage
@@ -188,3 +192,91 @@ def test_what_is_no_job_is_refused_for_good(held, make_job, again):
 def test_the_task_is_found_under_its_public_name():
     assert colorize_job.name == "photochrom.colorize"
     assert colorize_job.app.conf.task_acks_late
+
+
+# ---- what people see
+
+
+def test_the_end_of_a_job_is_one_line_with_its_images_and_the_seconds_by_stage(held, make_job, again, failing, caplog):
+    caplog.set_level("INFO", logger="photochrom.worker")
+    job = make_job(3)
+    failing("fetch", _1=RetryableError("slow down"))
+    colorize_job(job.message())
+    [line] = [record for record in caplog.records if getattr(record, "action", "") == "job_done"]
+    assert (line.submission, line.images, line.left) == ("s", 2, 1)
+    assert list(line.stages) == ["fetch", "read", "predict", "compose", "write", "store"]
+    assert line.seconds > 0
+    assert all(name in line.getMessage() for name in line.stages)
+
+
+def test_all_lines_together_say_all_that_was_spent():
+    before, meter = spent(), Meter()
+    meter.look()
+    looks = []
+    for _ in range(3):
+        with stage("write"):
+            list(range(10_000))
+        looks.append(meter.look()["write"])
+    assert sum(looks) == pytest.approx(spent()["write"].seconds - before["write"].seconds, abs=0.002)
+
+
+# ---- the start
+
+
+@pytest.fixture
+def started(monkeypatch, held, engine):
+    """What the start of a process did, in order."""
+    did = []
+    monkeypatch.setattr(worker.tasks, "prepare_process", lambda threads: did.append(f"{threads} threads"))
+    monkeypatch.setattr(worker.tasks, "engine_for", lambda model: did.append("model"))
+    monkeypatch.setattr(worker.tasks, "ready_once", lambda prepare: did.append("ready"))
+    monkeypatch.setattr(worker.tasks, "ready_later", lambda prepare: did.append("ready"))
+    monkeypatch.setattr(drain, "outlive_the_group", lambda: did.append("child"))
+    monkeypatch.setattr(drain, "work_in_threads", lambda _: did.append("threads"))
+    return did
+
+
+@pytest.mark.parametrize(
+    ("pool", "at_start"),
+    [("prefork", ["child", "1 threads", "model", "ready"]), ("threads", ["threads", "1 threads", "model", "ready"])],
+)
+def test_the_model_is_loaded_where_it_is_used_before_a_worker_is_ready(started, monkeypatch, pool, at_start):
+    monkeypatch.setattr(worker.tasks, "settings", lambda: Settings(pool=pool))
+    signals.celeryd_after_setup.send(sender="w", instance=SimpleNamespace(hub=None), conf=None)
+    if pool == "prefork":
+        assert started == [], "torch was used before the fork"
+        signals.worker_process_init.send(sender=None)
+    signals.worker_ready.send(sender=None)
+    assert started == at_start
+
+
+def test_a_worker_whose_model_cannot_be_had_yet_goes_on_and_looks_again(started, monkeypatch):
+    def refuse(model):
+        raise RetryableError("S3 is away")
+
+    monkeypatch.setattr(worker.tasks, "engine_for", refuse)
+    follow = SimpleNamespace(follow=lambda interval: started.append("follows"))
+    monkeypatch.setattr(worker.tasks, "serving", lambda: follow)
+    signals.worker_process_init.send(sender=None)
+    assert started[-2:] == ["follows", "ready"]
+    with pytest.raises(RetryableError, match="S3 is away"):
+        worker.tasks._could_work()
+
+
+def test_ready_takes_an_s3_that_answers(started, held):
+    worker.tasks._could_work()
+
+    def get(bucket, key, most=None):
+        raise RetryableError("S3 is away")
+
+    held.store.get = get
+    with pytest.raises(RetryableError, match="S3 is away"):
+        worker.tasks._could_work()
+
+
+def test_what_threads_have_in_hand_goes_back_and_is_waited_for(monkeypatch):
+    said = []
+    requests = [SimpleNamespace(reject=lambda requeue, name=name: said.append((name, requeue))) for name in "ab"]
+    monkeypatch.setattr(worker.tasks.state, "reserved_requests", requests)
+    worker.tasks._give_back_all(SimpleNamespace(close=lambda: said.append("done")))
+    assert said == [("a", True), ("b", True), "done"]
