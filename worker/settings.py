@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     s3_connections: PositiveInt | None = Field(None, description="connections that are kept to S3; by itself, as fits")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="what computes the network: auto, cpu or cuda")
     engine: Literal["auto", "torch", "openvino"] = Field(
-        "auto", description="by what a processor computes the network: torch, openvino (an extra), or the faster one"
+        "torch", description="what computes the network on a processor: torch, openvino (an extra), auto (the faster)"
     )
     batch_images: PositiveInt = Field(16, description="most images in a batch of a GPU")
     batch_wait: PositiveFloat = Field(0.005, description="seconds that a batch of a GPU waits for more images")

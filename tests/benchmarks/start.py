@@ -34,7 +34,7 @@ def measure(plan: Plan) -> Section:
         for number in range(SUBMITTED):
             store.put("photochrom-start-in", f"{number}.jpg", gray_jpeg(MEGAPIXELS))
         with tempfile.TemporaryDirectory(prefix="photochrom-") as folder:  # a worker finds its model where it left it
-            stack.environment |= {"PHOTOCHROM_MODEL_CACHE": folder, "PHOTOCHROM_ENGINE": "auto"}
+            stack.environment |= {"PHOTOCHROM_MODEL_CACHE": folder}
             ways: dict[str, Callable[[], tuple[float, float]]] = {
                 "worker": lambda: first_image(stack, settings),
                 "help": lambda: command(["--help"], os.environ),
