@@ -197,7 +197,7 @@ def test_a_run_as_the_settings_have_it_starts_from_the_champion_of_this_moment(s
     assert request.evaluation == "frozen"
     assert request.start == sha256_of_starter("vgg16-yuv")
     assert request.encoder == ""
-    assert (request.recipe.epochs, request.recipe.config) == (2, {"width": 64})
+    assert (request.recipe.epochs, request.recipe.config["width"]) == (2, 64)
     assert request.name.startswith("vgg16-yuv-")
 
 
