@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.keys import PRIORITIES
+
 if TYPE_CHECKING:
     from producer.progress import Progress
     from producer.submission import Request
-
-
-PRIORITIES = {"urgent": 0, "high": 3, "normal": 6, "low": 9}
 
 
 def submit(

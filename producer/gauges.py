@@ -14,11 +14,10 @@ from producer.reconcile import oldest_waiting
 from worker import keys
 from worker.connection import connection, redis_translated
 from worker.errors import PhotochromError
+from worker.keys import PRIORITIES
 from worker.resources import Resources, resources
 
 log = logging.getLogger("photochrom.control")
-
-PRIORITIES = {"urgent": 0, "high": 3, "normal": 6, "low": 9}
 
 PUT_BACK = Counter("photochrom_images_put_back", "Images that went missing from the queue and were put back")
 TICKED = Gauge(
@@ -66,9 +65,11 @@ def _found(held: Resources) -> Iterator[Metric]:
         oldest.add_metric([name], max(0.0, held.ledger.now() - sent) if sent < math.inf else 0.0)
     yield waiting
     yield oldest
-    yield _gauge("photochrom_jobs_taken", "Jobs that workers have taken and not acknowledged", seen.taken)
-    yield _gauge("photochrom_submissions_active", "Submissions that have not ended", seen.active)
-    yield _gauge("photochrom_training_steps_waiting", "Steps of training runs that wait for a process", seen.steps)
+    yield GaugeMetricFamily("photochrom_jobs_taken", "Jobs that workers have taken and not acknowledged", seen.taken)
+    yield GaugeMetricFamily("photochrom_submissions_active", "Submissions that have not ended", seen.active)
+    yield GaugeMetricFamily(
+        "photochrom_training_steps_waiting", "Steps of training runs that wait for a process", seen.steps
+    )
     yield _images(held)
 
 
@@ -98,7 +99,3 @@ def _images(held: Resources) -> Metric:
     for state, count in totals.items():
         images.add_metric([state], count)
     return images
-
-
-def _gauge(name: str, said: str, value: float) -> Metric:
-    return GaugeMetricFamily(name, said, value)

@@ -180,15 +180,11 @@ def _drain(**_: object) -> None:
     drain.end_within(settings().drain_seconds)
     with suppress(UsageError):
         beat(ahead=settings().drain_seconds)  # the main loop turns no more
+    if name := os.environ.get(READY_FILE):
+        Path(name).unlink(missing_ok=True)
 
 
 @signals.after_setup_logger.connect
 @signals.after_setup_task_logger.connect
 def _dress(logger: logging.Logger, **_: object) -> None:
     logs.dress(logger, settings().log_format)
-
-
-@signals.worker_shutting_down.connect
-def _no_longer_ready(**_: object) -> None:
-    if name := os.environ.get(READY_FILE):
-        Path(name).unlink(missing_ok=True)

@@ -11,6 +11,9 @@ ACTIVE = "photochrom:active"
 QUEUE = "photochrom.colorize"
 """List of the jobs of the highest priority; Celery makes one more for each other priority."""
 
+PRIORITIES = {"urgent": 0, "high": 3, "normal": 6, "low": 9}
+"""Celery's numbers for those of a submission."""
+
 TRAINING_QUEUE = "photochrom.training"
 """List of the steps of training runs that wait for a training process."""
 
