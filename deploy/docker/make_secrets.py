@@ -1,11 +1,15 @@
-"""Makes the secrets that compose.yaml mounts: a Redis user for each role, its URL, and S3 keys.
+"""Makes the secrets that compose.yaml mounts: Redis's certificate, a Redis user for each role, its URL, and S3 keys.
 
     python deploy/docker/make_secrets.py FOLDER [--redis HOST:PORT] [--archive BUCKET] [--output BUCKET] ...
 
 FOLDER lies outside the repository. What is there already stays: a second run only adds what is missing. Redis gets
 hashes, never a password. With S3 from AWS, put keys of your own into the files aws_credentials_*, or use roles.
 
-Needs nothing but Python: it runs on the host, before there is any image.
+Redis is spoken to over TLS alone. Its certificate signs itself, and is all that the roles trust; for a Redis whose
+certificate comes from a public authority, as of a managed one, there is --redis-ca system. For another certificate,
+remove the files redis_* and run it again: the passwords change with it.
+
+Needs nothing but Python and openssl: it runs on the host, before there is any image.
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ import argparse
 import hashlib
 import json
 import secrets
+import subprocess
+import tempfile
 from pathlib import Path
 
 ORDINARY = "+@read +@write +@transaction +@connection +eval +evalsha +script|load +script|exists +time"
@@ -41,6 +47,28 @@ ANYBODY = "user default on nopass resetkeys resetchannels -@all +ping"
 
 PROCESSES = ("worker", "control", "training", "submit")
 """The roles that talk to S3."""
+
+
+MOUNTED = "/run/secrets"
+"""Where the containers find these files."""
+
+CERTIFICATE = """\
+[req]
+prompt = no
+distinguished_name = name
+x509_extensions = extensions
+[name]
+CN = Redis of Photochrom
+[extensions]
+basicConstraints = critical, CA:TRUE, pathlen:0
+keyUsage = critical, digitalSignature, keyCertSign
+extendedKeyUsage = serverAuth
+subjectKeyIdentifier = hash
+subjectAltName = DNS:{host}, DNS:localhost, IP:127.0.0.1
+"""
+"""It vouches for itself and for nobody else; the health check asks at 127.0.0.1."""
+
+CERTIFICATE_DAYS = 3650
 
 
 def acl(passwords: dict[str, str]) -> str:
@@ -74,15 +102,36 @@ def s3_identities(keys: dict[str, tuple[str, str]], archive: str, output: str, s
     return json.dumps({"identities": identities}, indent=2) + "\n"
 
 
-def write_all(folder: Path, redis: str, archive: str, output: str, state: str) -> list[str]:
-    """Write what is missing in `folder`; gives back the names of what was written."""
+def certificate(host: str) -> dict[str, str]:
+    """A certificate for Redis at `host` that signs itself, and its key, as PEM. Raises SystemExit without openssl."""
+    with tempfile.TemporaryDirectory() as folder:
+        config, made, key = (Path(folder) / name for name in ("config", "certificate", "key"))
+        config.write_text(CERTIFICATE.format(host=host))
+        kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-sha256"]
+        command = ["openssl", "req", *kind, "-days", str(CERTIFICATE_DAYS), "-config", str(config)]
+        try:
+            done = subprocess.run([*command, "-out", str(made), "-keyout", str(key)], capture_output=True, text=True)
+        except FileNotFoundError:
+            raise SystemExit("openssl is not installed: it makes the certificate of Redis") from None
+        if done.returncode:
+            raise SystemExit(f"openssl could not make a certificate for {host}: {done.stderr}")
+        return {"redis_tls_cert": made.read_text(), "redis_tls_key": key.read_text()}
+
+
+def write_all(folder: Path, redis: str, archive: str, output: str, state: str, public: bool = False) -> list[str]:
+    """Write what is missing in `folder`; gives back the names of what was written.
+
+    `public`: Redis's certificate is from an authority that the system trusts, and none is made.
+    """
     passwords = {user: secrets.token_urlsafe(32) for user in REDIS_USERS}
     keys = {role: (secrets.token_hex(10), secrets.token_urlsafe(32)) for role in (*PROCESSES, "admin")}
+    trust = "" if public else f"?ssl_ca_certs={MOUNTED}/redis_tls_cert"
     groups = {
         "redis_users": {
             "redis_users": acl(passwords),
-            **{f"redis_url_{user}": f"redis://{user}:{word}@{redis}/0" for user, word in passwords.items()},
+            **{f"redis_url_{user}": f"rediss://{user}:{word}@{redis}/0{trust}" for user, word in passwords.items()},
         },
+        **({} if public else {"redis_tls_cert": certificate(redis.rpartition(":")[0])}),
         "seaweedfs_s3": {
             "seaweedfs_s3": s3_identities(keys, archive, output, state),
             **{f"aws_credentials_{role}": _credentials(*pair) for role, pair in keys.items()},
@@ -109,11 +158,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--redis", default="redis:6379", help="where Redis is, as the containers see it")
+    parser.add_argument(
+        "--redis-ca",
+        choices=("own", "system"),
+        default="own",
+        help="who vouches for Redis: a certificate that is made here, or the authorities that the system trusts",
+    )
     parser.add_argument("--archive", default="archive", help="bucket of the photographs")
     parser.add_argument("--output", default="coloured", help="bucket of the results")
     parser.add_argument("--state", default="photochrom-state", help="bucket of submissions, outcomes and models")
     chosen = parser.parse_args()
-    for name in write_all(chosen.folder, chosen.redis, chosen.archive, chosen.output, chosen.state):
+    buckets = chosen.archive, chosen.output, chosen.state
+    for name in write_all(chosen.folder, chosen.redis, *buckets, public=chosen.redis_ca == "system"):
         print(chosen.folder / name)
 
 

@@ -20,7 +20,13 @@ ENVIRONMENT = {
     "PHOTOCHROM_WRITE_TO": "s3://coloured",
 }
 SECRET = re.compile("PASSWORD|SECRET|TOKEN|CREDENTIAL|_KEY|REDIS_URL")
-REDIS_OPTIONS = {"--appendonly": "yes", "--maxmemory-policy": "noeviction", "--aclfile": "/run/secrets/redis_users"}
+REDIS_OPTIONS = {
+    "--port": "0",
+    "--tls-port": "6379",
+    "--appendonly": "yes",
+    "--maxmemory-policy": "noeviction",
+    "--aclfile": "/run/secrets/redis_users",
+}
 
 
 def check(root: Path) -> list[Finding]:

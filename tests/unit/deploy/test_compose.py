@@ -1,12 +1,12 @@
 """The compose file and what else has to fit it: the secrets that are made, and the settings that are read."""
 
-import importlib.util
 import json
 
 import pytest
 
 from tests.deploy.compose import ENVIRONMENT, FILE, seconds
 from tests.deploy.findings import ROOT, run
+from tests.secured_redis import make_secrets
 from worker.settings import Settings
 
 
@@ -17,10 +17,7 @@ def composed():
 
 
 def test_every_secret_that_is_mounted_is_made(composed, tmp_path):
-    spec = importlib.util.spec_from_file_location("make_secrets", ROOT / "deploy/docker/make_secrets.py")
-    program = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(program)
-    program.write_all(tmp_path / "secrets", "redis:6379", "archive", "coloured", "photochrom-state")
+    make_secrets().write_all(tmp_path / "secrets", "redis:6379", "archive", "coloured", "photochrom-state")
     made = {path.name for path in (tmp_path / "secrets").iterdir()}
     assert made - {"redis_url_scaler"} == set(composed["secrets"])
     assert {secret["file"].rpartition("/")[2] for secret in composed["secrets"].values()} == set(composed["secrets"])
@@ -34,7 +31,7 @@ def test_a_role_gets_its_own_secrets_and_no_other(composed):
         "photochrom": "submit",
     }.items():
         sources = {secret["source"] for secret in composed["services"][role]["secrets"]}
-        assert sources == {f"redis_url_{user}", f"aws_credentials_{user}"}
+        assert sources == {f"redis_url_{user}", f"aws_credentials_{user}", "redis_tls_cert"}
 
 
 def test_a_secret_is_called_as_the_setting_that_is_read_from_it(composed, no_settings, tmp_path):

@@ -1,6 +1,5 @@
-"""The Redis users that compose.yaml's secrets hold: each may do its role's work, and not the others'."""
+"""The Redis users that compose.yaml's secrets hold, over TLS: each may do its role's work, and not the others'."""
 
-import importlib.util
 import json
 import re
 
@@ -8,12 +7,13 @@ import pytest
 import redis
 from celery import Celery
 
-from deploy.servers import Valkey
-from tests.deploy.findings import ROOT
+from tests.secured_redis import ADDRESS, make_secrets, secured_redis
 from worker import keys
 from worker.errors import RetryableError
 from worker.ledger import Ledger
 from worker.settings import Settings
+
+BUCKETS = ("archive", "coloured", "photochrom-state")
 
 KEDA = """
     local kind = redis.call('type', KEYS[1]).ok
@@ -23,51 +23,21 @@ KEDA = """
 
 
 @pytest.fixture(scope="module")
-def program():
-    spec = importlib.util.spec_from_file_location("make_secrets", ROOT / "deploy/docker/make_secrets.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def secrets(program, tmp_path_factory):
+def secrets(tmp_path_factory):
     folder = tmp_path_factory.mktemp("secrets") / "folder"
-    program.write_all(folder, "redis:6379", "archive", "coloured", "photochrom-state")
+    make_secrets().write_all(folder, ADDRESS, *BUCKETS)
     return folder
-
-
-class ValkeyWithUsers(Valkey):
-    users = ""
-
-    def _configure(self):
-        configured = super()._configure()
-        (self.folder / "users").write_text(self.users + f"user admin on >{self._password} ~* &* +@all\n")
-        file = self.folder / "valkey.conf"
-        file.write_text(re.sub("requirepass .*", f'aclfile "{self.folder}/users"', file.read_text()))
-        return configured
-
-    @property
-    def url(self):
-        return f"redis://admin:{self._password}@127.0.0.1:{self.ports[0]}/0"
 
 
 @pytest.fixture(scope="module")
 def server(secrets, tmp_path_factory):
-    server = ValkeyWithUsers(tmp_path_factory.mktemp("valkey") / "server")
-    server.users = (secrets / "redis_users").read_text()
-    server.start()
-    yield server
-    server.stop()
+    with secured_redis(tmp_path_factory.mktemp("valkey") / "server", secrets) as server:
+        yield server
 
 
 @pytest.fixture
-def settings_of(no_settings, server, secrets):
-    def settings_of(user):
-        url = (secrets / f"redis_url_{user}").read_text().replace("redis:6379", f"127.0.0.1:{server.ports[0]}")
-        return Settings(redis_url=url)
-
-    return settings_of
+def settings_of(no_settings, server):
+    return lambda user: Settings(redis_url=server.url_of(user))
 
 
 @pytest.fixture
@@ -159,10 +129,10 @@ def test_who_does_not_say_who_he_is_may_ask_whether_redis_is_there(server):
         nobody.get(keys.EPOCH)
 
 
-def test_a_second_run_changes_nothing_and_adds_what_is_missing(program, secrets):
+def test_a_second_run_changes_nothing_and_adds_what_is_missing(secrets):
     before = {path.name: path.read_text() for path in secrets.iterdir()}
     (secrets / "grafana_password").unlink()
-    written = program.write_all(secrets, "redis:6379", "archive", "coloured", "photochrom-state")
+    written = make_secrets().write_all(secrets, ADDRESS, *BUCKETS)
     assert written == ["grafana_password"]
     after = {path.name: path.read_text() for path in secrets.iterdir()}
     assert after.keys() == before.keys()
