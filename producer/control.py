@@ -94,10 +94,14 @@ def _for_each_active(tick: str, work: Callable[[Submission, Resources], object])
                 if mine:
                     work(load(name, held.store, held.settings), held)
         except PhotochromError as error:
-            log.warning(
-                "submission %s waits: %s", name, error, extra={"action": "submission_waits", "submission": name}
-            )
+            log.warning("submission %s waits: %s", name, error, extra=_extra("submission_waits", name))
+        except Exception:  # the others are not to wait for it
+            log.exception("submission %s: not foreseen", name, extra=_extra("submission_waits", name))
     _ticked(tick)
+
+
+def _extra(action: str, submission: str) -> dict[str, object]:
+    return {"action": action, "submission": submission}
 
 
 def _ticked(tick: str) -> None:

@@ -11,19 +11,17 @@ from worker.errors import ImageFault
 from worker.job import Image
 from worker.outcomes import record_quarantined
 from worker.resources import Resources
-from worker.store import Location
 
 
 def dispatch(submission: Submission, images: Sequence[Image], sent: float, held: Resources) -> None:
     """Put images into the queue; what a manifest names outside the source is quarantined here and now."""
-    below = Location.parse(submission.task.source).folder().prefix
-    inside = [image for image in images if image.key.startswith(below)]
+    inside = [image for image in images if submission.task.has_below(image.key)]
     with app.producer_or_acquire() as producer:
         for job in jobs_of(submission, inside, sent, held.settings):
             send_job(job, producer=producer)
     if len(inside) == len(images):
         return
     for image in images:
-        if not image.key.startswith(below):
+        if not submission.task.has_below(image.key):
             fault = ImageFault("outside-source", f"{image.key} is not below {submission.task.source}")
             record_quarantined(submission.name, image, fault, held.store, held.ledger, held.settings)

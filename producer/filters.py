@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from worker.job import SUFFIXES
+from worker.job import MOST_KEY_BYTES, SUFFIXES
 from worker.store import Listed
+
+Suffix = Annotated[str, Field(max_length=100)]
 
 
 class Filters(BaseModel):
@@ -15,10 +18,14 @@ class Filters(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    suffixes: tuple[str, ...] = Field(tuple(SUFFIXES), description="endings of names, whatever their case")
+    suffixes: tuple[Suffix, ...] = Field(
+        tuple(SUFFIXES), max_length=100, description="endings of names, whatever their case"
+    )
     smallest: int = Field(0, ge=0, description="bytes")
     largest: int | None = Field(None, ge=0, description="bytes")
-    glob: str | None = Field(None, description="pattern for the whole key: * matches also '/'")
+    glob: str | None = Field(
+        None, max_length=MOST_KEY_BYTES, description="pattern for the whole key: * matches also '/'"
+    )
 
     @field_validator("suffixes")
     @classmethod

@@ -13,6 +13,7 @@ import logging
 from producer.submission import make, parse_request
 from worker import paths
 from worker.errors import PhotochromError, RetryableError, UsageError
+from worker.job import MOST_KEY_BYTES
 from worker.resources import Resources
 from worker.store import Location
 
@@ -27,7 +28,20 @@ def take_inbox(held: Resources) -> None:
     keys = {item.key for item in held.store.list(Location(held.settings.state_bucket, paths.INBOX))}
     for key in sorted(keys):
         if key.endswith(".json") and not {key + ACCEPTED, key + REJECTED} & keys:
-            _take(key, held)
+            _take_alone(key, held)
+
+
+def _take_alone(key: str, held: Resources) -> None:
+    """One file, whose fault keeps no other one waiting."""
+    if len((key + ACCEPTED).encode()) > MOST_KEY_BYTES:
+        log.error("inbox file %s: its answer's name would be too long", key, extra={"action": "submission_refused"})
+        return
+    try:
+        _take(key, held)
+    except PhotochromError:
+        raise
+    except Exception:
+        log.exception("inbox file %s: not foreseen", key, extra={"action": "inbox_waits"})
 
 
 def _take(key: str, held: Resources) -> None:
@@ -49,7 +63,7 @@ def _submit(key: str, held: Resources) -> str:
         raise UsageError(f"{stored.size:,} bytes are too many for a request")
     try:
         values = json.loads(stored.data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"not JSON: {error}") from error
     if not isinstance(values, dict):
         raise UsageError("not a JSON object")

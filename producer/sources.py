@@ -16,9 +16,14 @@ from urllib.parse import unquote
 
 from producer.submission import Submission
 from worker.errors import UsageError
+from worker.job import MOST_ETAG_LETTERS, MOST_KEY_BYTES, MOST_SIZE
 from worker.store import Listed, Location, NotFoundError, Store
 
-MOST_KEY_BYTES = 1024
+MOST_RECORD_LETTERS = 65_536
+"""Of a line of a manifest, or of lines that quotation marks make one record. A key has 1,024 bytes."""
+
+MOST_INVENTORY_BYTES = 16 * 2**20
+"""Of an inventory's manifest.json, which names the files that it consists of."""
 
 
 class Entry(NamedTuple):
@@ -77,24 +82,31 @@ def _parsed(file: Location, store: Store, parse: Parser) -> Iterator[Listed | No
     with io.TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
         counted = _Counted(lines)
         try:
-            yield from parse(counted)
-        except (ValueError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+            for listed in parse(counted):
+                counted.letters = 0
+                yield listed
+        except (ValueError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error, RecursionError) as error:
             raise UsageError(f"{file}: line {max(counted.number, 1)} cannot be read: {error}") from error
 
 
 class _Counted:
-    """Lines, and how many of them were read."""
+    """Lines, how many of them were read, and how many letters since somebody began to count them anew."""
 
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-        self.number = 0
+    def __init__(self, lines: io.TextIOBase) -> None:
+        self._lines = lines
+        self.number = self.letters = 0
 
     def __iter__(self) -> _Counted:
         return self
 
     def __next__(self) -> str:
-        line = next(self._lines)
+        line = self._lines.readline(MOST_RECORD_LETTERS + 1)
+        if not line:
+            raise StopIteration
         self.number += 1
+        self.letters += len(line)
+        if self.letters > MOST_RECORD_LETTERS:
+            raise ValueError(f"it is longer than {MOST_RECORD_LETTERS:,} letters")
         return line
 
 
@@ -132,10 +144,12 @@ def _listed(row: Any) -> Listed:
     etag = str(row.get("etag") or "").strip('"')
     if not 0 < len(key.encode()) <= MOST_KEY_BYTES:
         raise ValueError(f"a key has 1 to {MOST_KEY_BYTES} bytes")
+    if len(etag) > MOST_ETAG_LETTERS - 2:
+        raise ValueError(f"an ETag has at most {MOST_ETAG_LETTERS - 2} letters")
     if size is not None and not isinstance(size, (str, int)):
         raise ValueError(f"{size!r} is no size")
     bytes_of = int(size) if size not in (None, "") else None
-    if bytes_of is not None and bytes_of < 0:
+    if bytes_of is not None and not 0 <= bytes_of <= MOST_SIZE:
         raise ValueError(f"{size} is no size")
     return Listed(key, f'"{etag}"' if etag else "", bytes_of)
 
@@ -143,14 +157,17 @@ def _listed(row: Any) -> Listed:
 def _inventory(place: Location, below: str, store: Store) -> tuple[list[Location], Parser]:
     """The data files of an S3 Inventory in CSV, and how their columns are read (keys there are URL-encoded)."""
     try:
-        manifest = json.loads(store.get(place.bucket, place.prefix).data)
+        stored = store.get(place.bucket, place.prefix, most=MOST_INVENTORY_BYTES)
+        if stored.size > MOST_INVENTORY_BYTES:
+            raise UsageError(f"{place}: {stored.size:,} bytes are too many for an inventory's manifest")
+        manifest = json.loads(stored.data)
         columns = [column.strip() for column in manifest["fileSchema"].split(",")]
         bucket = manifest["destinationBucket"].rpartition(":")[2]
         files = [Location(bucket, file["key"]) for file in manifest["files"]]
         form, key = manifest["fileFormat"], columns.index("Key")
     except NotFoundError as error:
         raise UsageError(f"there is no manifest {place}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{place} is no manifest of an S3 Inventory: {error}") from error
     if form != "CSV":
         raise UsageError(f"{place}: an inventory in {form} cannot be read, only in CSV")

@@ -12,7 +12,7 @@ from producer.filters import Filters
 from worker import paths
 from worker.allowed import check_allowed
 from worker.errors import ImageFault, UsageError, WorkerFault
-from worker.job import Format, OnChange, Priority, Task
+from worker.job import MOST_MODEL_LETTERS, MOST_URL_LETTERS, Format, OnChange, Priority, Task
 from worker.ledger import Ledger
 from worker.models.registry import CHAMPION, Registry
 from worker.settings import JpegProfile, Settings
@@ -32,13 +32,20 @@ class Request(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(description="s3://bucket/prefix: the folder of the photographs; it is only ever read")
-    destination: str = Field(description="s3://bucket/prefix for the results, outside the source")
+    source: str = Field(
+        max_length=MOST_URL_LETTERS,
+        description="s3://bucket/prefix: the folder of the photographs; it is only ever read",
+    )
+    destination: str = Field(
+        max_length=MOST_URL_LETTERS, description="s3://bucket/prefix for the results, outside the source"
+    )
     manifest: str | None = Field(
-        None, description="s3:// URL of a list of keys: .txt, .csv, .jsonl, or an S3 Inventory"
+        None,
+        max_length=MOST_URL_LETTERS,
+        description="s3:// URL of a list of keys: .txt, .csv, .jsonl, or an S3 Inventory",
     )
     filters: Filters = Filters()
-    model: str | None = None
+    model: str | None = Field(None, max_length=MOST_MODEL_LETTERS)
     format: Format | None = None
     jpeg: JpegProfile | None = None
     on_change: OnChange = "quarantine"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -41,6 +42,9 @@ _MODULES: dict[Role, list[str]] = {
 _CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 """Loggers that write two lines a message; our own write one an image."""
 
+_TELLING = ("botocore", "boto3", "urllib3")
+"""Libraries whose lines at DEBUG hold whole requests and answers, with session tokens and keys in them."""
+
 CHILD_START_SECONDS = 120
 """A child that still loads its model is not dead; Celery's own limit is 4 s."""
 
@@ -50,6 +54,9 @@ Celery's own figure is five minutes; a look takes milliseconds."""
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10, 30
 """For Redis to be reached and to answer: a main loop that waited for ever would look dead, and be none the wiser."""
+
+VERIFIED = {"ssl_cert_reqs": ssl.CERT_REQUIRED}
+"""Of TLS to Redis, where the URL says nothing else: without it, Celery would take any certificate, or none."""
 
 app = Celery("photochrom", set_as_current=True)
 app.conf.update(
@@ -69,7 +76,7 @@ app.conf.update(
     worker_redirect_stdouts=False,
     worker_send_task_events=False,
     worker_enable_remote_control=False,  # who may send a message could else tell workers to stop
-    worker_consumer="worker.heartbeat:PatientConsumer",
+    worker_consumer="worker.gate:GuardedConsumer",
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
     beat_scheduler="celery.beat:Scheduler",  # in memory: the other one keeps a pickle
@@ -80,8 +87,10 @@ app.conf.update(
 def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
     """The application, set up for a role (or for sending, where the role does not matter)."""
     chosen = chosen or settings()
+    broker = chosen.redis_url.get_secret_value()
     app.conf.update(
-        broker_url=chosen.redis_url.get_secret_value(),
+        broker_url=broker,
+        broker_use_ssl=VERIFIED if broker.startswith("rediss:") else False,
         broker_transport_options={
             "visibility_timeout": chosen.visibility_timeout,
             "unacked_key": keys.UNACKED.format(role=role),
@@ -112,6 +121,8 @@ def run(role: Role, chosen: Settings, name: str, options: list[str]) -> None:
     adopt(chosen)
     connect(chosen, role).conf.include = _MODULES[role]
     _be_seen(role, chosen)
+    for logger in _TELLING:
+        logging.getLogger(logger).setLevel(logging.INFO)
     if chosen.log_level != "DEBUG":
         for logger in _CHATTY:
             logging.getLogger(logger).setLevel(logging.WARNING)

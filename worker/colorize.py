@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
 from worker.engine import Engine
-from worker.errors import AccessDeniedFault, ImageFault, RetryableError
-from worker.job import Image, Job, Task
+from worker.errors import AccessDeniedFault, ImageFault, RefusedFault, RetryableError
+from worker.job import MOST_KEY_BYTES, Image, Job, Task
 from worker.photo import luma, orientation
 from worker.photo.jpeg import chroma as jpeg_chroma
 from worker.photo.jpeg.source import GrayJpeg
@@ -29,9 +30,6 @@ from worker.settings import Settings
 from worker.shortage import shortages_translated
 from worker.stages import stage, staged
 from worker.store import Location, NotFoundError, Store, Stored
-
-MOST_KEY_BYTES = 1024
-"""S3's own limit: a source's key can be within it, and its result's beyond."""
 
 
 class Source(NamedTuple):
@@ -81,15 +79,28 @@ def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settin
     """
     _check_followed(job.task, engine)
     place = job.task.output(image.key)
-    if len(place.prefix.encode()) > MOST_KEY_BYTES:
+    if len(place.prefix.encode()) > MOST_KEY_BYTES:  # the source's own key is within that
         raise ImageFault("name-too-long", f"the result's key would have more than {MOST_KEY_BYTES} bytes")
     options = asdict(_options(job.task, image.key, settings))
     provenance = provenance_of(image, job, engine.card, engine.promotion, options)
-    left = notes_if_left(provenance, result_there(store, place), place, job.task.stale)
+    with _names_told_apart(job.task.destination, store):
+        there = result_there(store, place)
+    left = notes_if_left(provenance, there, place, job.task.stale)
     if left is not None:
         return Current(left)
-    stored, file = _download(image, job, store, settings)
+    with _names_told_apart(job.task.source, store):
+        stored, file = _download(image, job, store, settings)
     return Source(file, provenance.of_source(stored.etag, stored.size), engine)
+
+
+@contextmanager
+def _names_told_apart(folder: str, store: Store) -> Iterator[None]:
+    """What S3 refuses for one name alone is the image's fault: a name with a zero in it ends no worker."""
+    try:
+        yield
+    except RefusedFault as error:
+        next(store.list(Location.parse(folder).folder()), None)  # refused for all: then this says so, too
+        raise ImageFault("denied", f"S3 takes no such name: {error}") from error
 
 
 def _check_followed(task: Task, engine: Engine) -> None:

@@ -6,6 +6,7 @@
     |- ImageFault            this image's fault: quarantined with its reason, its neighbours go on
     `- WorkerFault           this worker's fault: the image is handed back untouched, nothing is quarantined
        |- AccessDeniedFault  S3 lets this worker's credentials not do it
+       |- RefusedFault       S3 refuses a request as such
        |- CheckpointError    a model that is missing, altered, or does not fit
        |  `- VersionGoneError  a version that is not, or no longer, in the state bucket
        |- DiskFullFault      there is no room for what an image needs
@@ -42,6 +43,10 @@ class WorkerFault(PhotochromError):
 
 class AccessDeniedFault(WorkerFault):
     """S3 does not let these credentials do it: for one object that may be the object's own doing."""
+
+
+class RefusedFault(WorkerFault):
+    """S3 refuses a request as such: for one object that may be the doing of its name."""
 
 
 class CheckpointError(WorkerFault):

@@ -5,13 +5,30 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from worker.errors import ImageFault, UsageError
 from worker.settings import JpegProfile
 from worker.store import Location
 
 Format = Literal["jpeg", "png", "tiff"]
+
+MOST_KEY_BYTES = 1024
+"""S3's own limit."""
+
+MOST_URL_LETTERS = len("s3://") + 63 + 1 + MOST_KEY_BYTES
+
+MOST_IMAGES = 1_000_000_000
+"""Of a submission: Redis keeps two bits for each ordinal up to the highest one."""
+
+MOST_ETAG_LETTERS, MOST_SIZE, MOST_MODEL_LETTERS = 200, 2**53, 200
+"""More than any S3 server or model has; a job is not to be larger than its images make it."""
+
+MOST_TOLD = 500
+"""Characters of what is wrong with a message, which may hold much of it."""
+
+MOST_ATTEMPTS = 10_000
+"""Counted of a job: the wait before the next one is a power of that."""
 
 OnChange = Literal["quarantine", "take"]
 Priority = Literal[0, 3, 6, 9]
@@ -35,10 +52,17 @@ class Image(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    ordinal: int = Field(ge=0)
-    key: str = Field(min_length=1, max_length=1024)
-    etag: str = Field("", description="as listed; empty where a manifest does not say")
-    size: int = Field(0, ge=0, description="bytes, as listed; 0 where a manifest does not say")
+    ordinal: int = Field(ge=0, lt=MOST_IMAGES)
+    key: str = Field(min_length=1, max_length=MOST_KEY_BYTES)
+    etag: str = Field("", max_length=MOST_ETAG_LETTERS, description="as listed; empty where a manifest does not say")
+    size: int = Field(0, ge=0, le=MOST_SIZE, description="bytes, as listed; 0 where a manifest does not say")
+
+    @field_validator("key")
+    @classmethod
+    def _is_a_key(cls, value: str) -> str:
+        if len(value.encode()) > MOST_KEY_BYTES:
+            raise ValueError(f"a key has at most {MOST_KEY_BYTES} bytes")
+        return value
 
 
 class Task(BaseModel):
@@ -46,9 +70,11 @@ class Task(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    source: str = Field(description="s3://bucket/prefix, the folder where the keys were listed")
-    destination: str = Field(description="s3://bucket/prefix, where the results go")
-    model: str
+    source: str = Field(
+        max_length=MOST_URL_LETTERS, description="s3://bucket/prefix, the folder where the keys were listed"
+    )
+    destination: str = Field(max_length=MOST_URL_LETTERS, description="s3://bucket/prefix, where the results go")
+    model: str = Field(max_length=MOST_MODEL_LETTERS)
     format: Format | None = Field(None, description="of the results; the source's own when not given")
     jpeg: JpegProfile | None = Field(None, description="how JPEG is coloured; as the worker is set when not given")
     on_change: OnChange = Field(
@@ -56,18 +82,27 @@ class Task(BaseModel):
     )
     priority: Priority = Field(6, description="0 urgent, 3 high, 6 normal, 9 low")
     epoch: int = Field(
-        0, ge=0, description="milliseconds since 1970 when it was asked for: later work replaces earlier"
+        0, ge=0, lt=10**15, description="milliseconds since 1970 when it was asked for: later work replaces earlier"
     )
     stale: bool = Field(False, description="colour only what another version of the model coloured before")
-    promotion: int = Field(0, ge=0, description="of stale work: the promotion that a worker has to have taken over")
+    promotion: int = Field(
+        0, ge=0, lt=10**9, description="of stale work: the promotion that a worker has to have taken over"
+    )
 
     @model_validator(mode="after")
     def _never_touch_the_archive(self) -> Task:
         """Neither place may lie inside the other: no output is ever listed as a source, none lands on one."""
         source, destination = Location.parse(self.source), Location.parse(self.destination)
+        for place in (source, destination):
+            if leads_out(place.prefix):
+                raise ValueError(f"{place} has '..' between its slashes")
         if source.contains(destination) or destination.contains(source):
             raise ValueError(f"{destination} and the source {source} lie inside one another")
         return self
+
+    def has_below(self, key: str) -> bool:
+        """Whether a key lies below the source, and leads nowhere else."""
+        return key.startswith(Location.parse(self.source).folder().prefix) and not leads_out(key)
 
     def output_format(self, key: str) -> Format | None:
         """The format of the result for the source `key`; None where it is whatever the file turns out to be."""
@@ -79,7 +114,7 @@ class Task(BaseModel):
         Raises ImageFault ("outside-source") for a key that is not below the source.
         """
         below = Location.parse(self.source).folder().prefix
-        if not key.startswith(below):
+        if not self.has_below(key):
             raise ImageFault("outside-source", f"{key} is not below {self.source}")
         destination = Location.parse(self.destination).folder()
         return Location(destination.bucket, destination.prefix + output_name(key[len(below) :], self.format))
@@ -93,15 +128,14 @@ class Job(BaseModel):
     submission: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,99}$")
     task: Task
     images: tuple[Image, ...] = Field(min_length=1, max_length=32)
-    sent: float = Field(0.0, description="when it was put into the queue, by Redis's clock")
-    attempt: int = Field(0, ge=0, description="how often it was put back after a fault that may pass")
+    sent: float = Field(0.0, ge=0, allow_inf_nan=False, description="when it was put into the queue, by Redis's clock")
+    attempt: int = Field(0, ge=0, le=MOST_ATTEMPTS, description="how often it was put back after a fault that may pass")
 
     @model_validator(mode="after")
     def _stay_below_the_source(self) -> Job:
         """What a worker may read is checked for the source: no key may lead elsewhere."""
-        below = Location.parse(self.task.source).folder().prefix
         for image in self.images:
-            if not image.key.startswith(below):
+            if not self.task.has_below(image.key):
                 raise ValueError(f"{image.key} is not below {self.task.source}")
         return self
 
@@ -111,7 +145,8 @@ class Job(BaseModel):
         try:
             return cls.model_validate(message)
         except ValidationError as error:
-            raise UsageError(f"not a job: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from error
+            problem = error.errors(include_input=False)[0]
+            raise UsageError(f"not a job: {problem['loc']}: {problem['msg']}"[:MOST_TOLD]) from error
 
     def message(self) -> dict[str, Any]:
         """The job as plain JSON values."""
@@ -120,6 +155,11 @@ class Job(BaseModel):
     def only(self, images: list[Image], sent: float, attempt: int = 0) -> Job:
         """The same job with some of its images, to be sent again."""
         return self.model_copy(update={"images": tuple(images), "sent": sent, "attempt": attempt})
+
+
+def leads_out(key: str) -> bool:
+    """Whether a key has ".." between its slashes: a name like any other to AWS; another server may go up a folder."""
+    return ".." in key.split("/")
 
 
 def output_name(name: str, format: Format | None) -> str:

@@ -1,5 +1,8 @@
 """What a log line looks like: a line for people, or one JSON object for machines. Passwords in URLs stand in neither.
 
+Names of photographs come from anywhere, and may hold the ends of lines: what is behind one is indented, so that no
+name makes a line of its own, and other control characters are written out, so that none speaks to a terminal.
+
 What happened has a stable name, the line's `action`; docs/monitoring.md lists them all.
 """
 
@@ -8,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from copy import copy
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,20 +24,33 @@ FIELDS = (
 _PASSWORD = re.compile(r"(\w://[^\s:/@]*):[^\s/]+@")
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
+"""All but the tabulator and the end of a line."""
+
+
 def masked(text: str) -> str:
     """The text, with *** in the place of the password of each URL in it."""
     return _PASSWORD.sub(r"\1:***@", text)
 
 
+def harmless(text: str) -> str:
+    """The text, with control characters written out and all lines behind the first one indented."""
+    return _CONTROL.sub(lambda found: repr(found[0])[1:-1], text.replace("\r\n", "\n")).replace("\n", "\n    ")
+
+
 class Masking(logging.Formatter):
-    """Another formatter's lines, without passwords."""
+    """Another formatter's lines, without passwords and control characters."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
         self._inner = inner
 
     def format(self, record: logging.LogRecord) -> str:
-        return masked(self._inner.format(record))
+        shown = copy(record)
+        shown.msg, shown.args = harmless(record.getMessage()), None
+        if record.exc_info:
+            shown.exc_text = "    " + harmless(self._inner.formatException(record.exc_info))
+        return masked(self._inner.format(shown))
 
 
 class Json(logging.Formatter):

@@ -1,26 +1,28 @@
 """Every setting, typed, read once from the environment (`PHOTOCHROM_*`); nothing else reads the environment.
 
-Where there is a folder /run/secrets, as in containers, a setting may also be a file there, such as
-photochrom_redis_url; what the environment says goes before it. S3 credentials are not settings of ours: boto3 finds
-them where it always does (environment, files, instance role).
+Where there is a folder /run/secrets, as in containers, or one that CREDENTIALS_DIRECTORY names, as systemd has it, a
+setting may also be a file there, such as photochrom_redis_url; what the environment says goes before it. S3
+credentials are not settings of ours: boto3 finds them where it always does (environment, files, instance role).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from worker.errors import UsageError
 from worker.machine import machine
 
 PREFIX = "PHOTOCHROM_"
-SECRETS = Path("/run/secrets")
+SECRETS = Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/run/secrets")
 MEBIBYTE = 2**20
 
 JpegProfile = Literal["archive", "compatible", "reencode"]
@@ -38,7 +40,11 @@ class Settings(BaseSettings):
     """The table of settings in the README is made from these fields: name, default, description."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, extra="ignore", frozen=True, secrets_dir=SECRETS if SECRETS.is_dir() else None
+        env_prefix=PREFIX,
+        extra="ignore",
+        frozen=True,
+        secrets_dir=SECRETS if SECRETS.is_dir() else None,
+        hide_input_in_errors=True,  # tracebacks show errors of others, too
     )
 
     redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="broker and ledger")
@@ -170,6 +176,8 @@ class Settings(BaseSettings):
     @field_validator("s3_endpoint")
     @classmethod
     def _empty_is_none(cls, value: str | None) -> str | None:
+        if value and "@" in value:  # not told, and not taken: S3's libraries would tell it
+            raise ValueError("it holds a user or a password: boto3 finds credentials elsewhere")
         if value and not re.match("https?://[^/]", value):
             raise ValueError(f"{value!r} is not http://host:port or https://host:port")
         return value or None  # a compose file can only set a variable to nothing
@@ -179,6 +187,11 @@ class Settings(BaseSettings):
     def _is_redis(cls, value: SecretStr) -> SecretStr:
         if not re.match("rediss?://", value.get_secret_value()):
             raise ValueError("it is not redis://host:port/database")  # without the value: it may hold a password
+        if not _is_whole_url(value.get_secret_value()):
+            raise ValueError(
+                "its host, port or database cannot be read: write / ? # @ : % [ ] in a password as %2F %3F %23 %40 %3A "
+                "%25 %5B %5D"
+            )
         return value
 
     @field_validator("read_from", "write_to")
@@ -188,6 +201,16 @@ class Settings(BaseSettings):
             if not re.match("s3://[^/]", location):
                 raise ValueError(f"{location!r} is not s3://bucket/prefix")
         return value
+
+
+def _is_whole_url(url: str) -> bool:
+    """Whether a URL says what it seems to. Else a part of its password is taken for a host or a port, and told."""
+    try:
+        parts = urlsplit(url)
+        behind = parts.path + parts.query + parts.fragment
+        return parts.port != 0 and "@" not in behind and re.fullmatch("/?[0-9]*", parts.path) is not None
+    except ValueError:
+        return False
 
 
 _adopted: list[Settings] = []
@@ -210,3 +233,5 @@ def settings() -> Settings:
         problem = error.errors()[0]
         name = PREFIX + "_".join(map(str, problem["loc"])).upper()
         raise UsageError(f"setting {name}: {problem['msg']}") from error
+    except SettingsError as error:  # a secret's file, most likely
+        raise UsageError(f"{error} ({type(error.__cause__).__name__})") from error

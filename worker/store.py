@@ -26,7 +26,15 @@ from botocore.exceptions import (
 from pydantic import BaseModel
 
 from worker import drain
-from worker.errors import AccessDeniedFault, ImageFault, PhotochromError, RetryableError, UsageError, WorkerFault
+from worker.errors import (
+    AccessDeniedFault,
+    ImageFault,
+    PhotochromError,
+    RefusedFault,
+    RetryableError,
+    UsageError,
+    WorkerFault,
+)
 from worker.scratch import IN_MEMORY, scratch
 from worker.settings import Settings
 
@@ -377,5 +385,5 @@ def _by_code(code: str, status: int, what: str) -> PhotochromError:
     if code in DENIED or status in (401, 403):
         return AccessDeniedFault(f"S3 denies access to {what} ({code})")
     if 400 <= status < 500 and code not in PASSING_4XX and status not in (408, 429):
-        return WorkerFault(f"S3 refuses the request for {what}: {status} {code}")
+        return RefusedFault(f"S3 refuses the request for {what}: {status} {code}")
     return RetryableError(f"S3 answered {status} {code} for {what}")

@@ -14,7 +14,7 @@ from worker import drain, metrics
 from worker.app import COLORIZE, app, send_job
 from worker.engine import prepare_process
 from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
-from worker.job import Job
+from worker.job import MOST_ATTEMPTS, Job
 from worker.jobend import log_end
 from worker.models.registry import Registry
 from worker.readiness import ready_later, ready_once
@@ -107,7 +107,7 @@ def send_back(job: Job, left: Leftover, held: Resources) -> None:
         return
     now = held.ledger.note_sent(job.submission, [image.ordinal for image in left.images])
     passing = isinstance(left.fault, RetryableError)
-    attempt = job.attempt + 1 if passing else job.attempt
+    attempt = min(job.attempt + 1, MOST_ATTEMPTS) if passing else job.attempt
     wait = min(MOST_RETRY_SECONDS, RETRY_SECONDS * 2**job.attempt) if passing else 0
     for images in [[image] for image in left.images] if left.singly else [left.images]:
         send_job(job.only(images, sent=now, attempt=attempt), wait)

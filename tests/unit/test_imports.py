@@ -21,7 +21,7 @@ HEAVY = {"torch", "torchvision", "numpy", "PIL", "safetensors", "skimage", "matp
 LIGHT = [
     *(f"worker.{name}" for name in ("settings", "errors", "store", "app", "job", "ledger", "outcomes", "allowed")),
     *("worker.paths", "worker.keys", "worker.drain", "worker.commands", "worker.models.registry"),
-    *("worker.machine", "worker.tuning", "worker.explain", "worker.stages"),
+    *("worker.gate", "worker.machine", "worker.tuning", "worker.explain", "worker.stages"),
     *("training.runs.ticks", "training.runs.schedule", "training.run_commands"),
     *(f"producer.{path.stem}" for path in sorted((ROOT / "producer").glob("*.py")) if path.stem != "__init__"),
 ]

@@ -9,6 +9,7 @@ from celery import bootsteps, signals
 
 import worker.settings
 from worker import app, drain, exposition, heartbeat
+from worker.gate import GuardedConsumer
 from worker.heartbeat import Heartbeat, PatientConsumer
 from worker.settings import Settings
 
@@ -38,7 +39,8 @@ def test_a_process_is_alive_before_celery_has_begun_and_beats_from_its_loop(star
     assert started().file.exists()
     assert Heartbeat in app.app.steps["worker"]
     assert issubclass(Heartbeat, bootsteps.StartStopStep)
-    assert app.app.conf.worker_consumer == f"{PatientConsumer.__module__}:{PatientConsumer.__name__}"
+    assert app.app.conf.worker_consumer == f"{GuardedConsumer.__module__}:{GuardedConsumer.__name__}"
+    assert issubclass(GuardedConsumer, PatientConsumer)
 
 
 def test_metrics_are_served_where_a_port_is_set(started):

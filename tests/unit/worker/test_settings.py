@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[3]
 READ_THE_ENVIRONMENT = {
     "worker/app.py",  # PHOTOCHROM_READY_FILE, from whoever starts the process: not a setting
     "worker/exposition.py",  # PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads there
+    "worker/settings.py",  # CREDENTIALS_DIRECTORY, where systemd puts files that are settings
 }
 
 pytestmark = pytest.mark.usefixtures("no_settings")

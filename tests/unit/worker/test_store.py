@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 import worker.store
 from worker import drain
-from worker.errors import AccessDeniedFault, ImageFault, RetryableError, UsageError, WorkerFault
+from worker.errors import AccessDeniedFault, ImageFault, RefusedFault, RetryableError, UsageError, WorkerFault
 from worker.settings import Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
 
@@ -228,7 +228,7 @@ ERRORS = [
     ("InvalidAccessKeyId", 403, AccessDeniedFault),
     ("SignatureDoesNotMatch", 403, AccessDeniedFault),
     ("SomethingNew", 401, AccessDeniedFault),
-    ("AuthorizationHeaderMalformed", 400, WorkerFault),
+    ("AuthorizationHeaderMalformed", 400, RefusedFault),
     ("InvalidObjectState", 403, ImageFault),
     ("InternalError", 500, RetryableError),
     ("SlowDown", 503, RetryableError),
