@@ -218,7 +218,8 @@ def at_debug(monkeypatch):
     root = logging.getLogger()
     before = {name: logging.getLogger(name).level for name in ("", "botocore", "boto3", "urllib3")}
     root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
+    for name in before:  # an earlier test's process may have set up its own
+        logging.getLogger(name).setLevel(logging.DEBUG if name == "" else logging.NOTSET)
     yield stream
     root.removeHandler(handler)
     for name, level in before.items():
