@@ -86,7 +86,11 @@ def test_a_fault_in_a_lock_file_is_found(planted, file, pattern, instead, says):
         ("noeviction  #", "allkeys-lru  #", "noeviction"),
         ("PHOTOCHROM_DRAIN_SECONDS:", "PHOTOCHROM_DRAIN_SECOND:", "no setting PHOTOCHROM_DRAIN_SECOND"),
         ("AWS_SHARED_CREDENTIALS_FILE: /run", "AWS_SECRET_ACCESS_KEY: abc #", "AWS_SECRET_ACCESS_KEY is a secret"),
-        ('test: ["CMD", "redis-cli", "-e", "ping"]', "test: redis-cli ping", "not in exec form"),
+        (
+            'test: ["CMD", "redis-cli", "-e", "--tls", "--cacert", "/run/secrets/redis_tls_cert", "ping"]',
+            "test: redis-cli ping",
+            "not in exec form",
+        ),
         ('command: ["control"]', 'command: ["controls"]', "no command controls"),
         ("target: slim}", "target: thin}", "the Dockerfile has no thin"),
         ('"127.0.0.1:3000:3000"', '"3000:3000"', "open to everybody"),
