@@ -83,7 +83,9 @@ def test_five_bad_files_end_with_five_reasons_and_everything_else_is_done(
     asked = photochrom("submit", SOURCE, "--to", DESTINATION, "--json")
     submission = json.loads(asked.stdout)["submission"]
     wait_until(stack, lambda: progress(submission, settings).listed)
-    boto3.client("s3", endpoint_url=settings.s3_endpoint).delete_object(Bucket="archive", Key="scans/vanished.jpg")
+    boto3.session.Session().client("s3", endpoint_url=settings.s3_endpoint).delete_object(
+        Bucket="archive", Key="scans/vanished.jpg"
+    )
 
     stack.start_worker("worker")
     watched = photochrom("status", submission, "--watch", "--json")

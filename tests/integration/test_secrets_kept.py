@@ -57,7 +57,7 @@ def everything_in_redis(house: House) -> str:
 
 
 def everything_in_s3(house: House) -> bytes:
-    client = boto3.client("s3", endpoint_url=house.settings.s3_endpoint, region_name="us-east-1")
+    client = boto3.session.Session().client("s3", endpoint_url=house.settings.s3_endpoint, region_name="us-east-1")
     found = b""
     for bucket in client.list_buckets()["Buckets"]:
         for item in client.list_objects_v2(Bucket=bucket["Name"]).get("Contents", []):

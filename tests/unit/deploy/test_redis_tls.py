@@ -117,10 +117,9 @@ def test_a_redis_started_as_in_the_compose_file_serves_the_roles(secrets, tmp_pa
     process = Process("redis", [_moved(word, here) for word in service["command"]], tmp_path, tmp_path / "log")
     process.start(os.environ)
     try:
-        check = [_moved(word, here) for word in service["healthcheck"]["test"][1:]]
-        process.wait_until(
-            lambda: "PONG" in subprocess.run([*check, "-p", str(port)], capture_output=True, text=True).stdout, 30
-        )
+        *check, ping = [_moved(word, here) for word in service["healthcheck"]["test"][1:]]
+        check += ["-p", str(port), ping]
+        process.wait_until(lambda: subprocess.run(check, capture_output=True, text=True).stdout == "PONG\n", 30)
         url = _moved((secrets / "redis_url_worker").read_text(), here | {"@redis:": f"@{HOST}:"})
         ledger = Ledger(Settings(redis_url=url))
         ledger.record_done("s", 1)
