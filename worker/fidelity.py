@@ -32,7 +32,7 @@ def restore_file(coloured: Path, to: Path) -> None:
 
 def verify_file(coloured: Path, original: Path, *, as_json: bool) -> bool:
     """Print how a result compares with its original; whether all is there. Raises UsageError."""
-    findings = verify(coloured, original)
+    findings = verify(coloured, original, settings().max_pixels)
     table = Table("", "", "")
     for finding in findings:
         table.add_row(finding.what, finding.verdict, finding.detail)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
+from PIL import Image
 
 from tests.unit.photo.generate import jpeg, splice
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg
@@ -193,11 +195,28 @@ def test_more_bits_are_brought_to_16_from_black_to_white(bits):
 # ---- whatever comes
 
 
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_page_of_more_pixels_than_are_allowed_is_not_decoded(name):
+    written = io.BytesIO()
+    Image.new("L", (40, 30), 90).save(written, name)
+    data = written.getvalue()
+    assert verify_bytes(data, data, most_pixels=1200)[0].ok
+    told = verify_bytes(data, data, most_pixels=1199)[0]
+    assert (told.what, told.ok) == ("readable", False)
+    assert told.detail == "the coloured file: 40 x 30 pixels are more than the limit of 1,199"
+
+
+def test_a_tiff_of_many_samples_a_pixel_is_not_decoded():
+    data = plain_tiff(samples=60_000)
+    assert verify_bytes(data, data)[0].detail == "the coloured file: a TIFF page of 60000 samples a pixel"
+
+
 changes = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4)
 
 
 @pytest.mark.parametrize("data", [RESULT, plain_tiff()], ids=["jpeg", "tiff"])
 @given(changes=changes, cut=st.integers(0, 300))
+@example(changes=[(20, 1), (458, 6)], cut=0)  # of the TIFF: a page of 393,220 x 65,541 pixels
 @examples(max_examples=100)
 def test_damaged_files_are_compared_and_never_fail(data, changes, cut):
     damaged = bytearray(data)

@@ -10,25 +10,26 @@ from worker.errors import ImageFault, UsageError
 from worker.verify import fields, kept, pixels
 from worker.verify.finding import Finding, over_pages
 from worker.verify.jpeg import is_whole
-from worker.verify.page import Page
+from worker.verify.page import MOST_PIXELS, Page
 from worker.verify.profile import profile
 from worker.verify.provenance import how, provenance
 from worker.verify.reading import format_of, pages
 
 
-def verify(coloured: Path, original: Path) -> list[Finding]:
+def verify(coloured: Path, original: Path, most_pixels: int = MOST_PIXELS) -> list[Finding]:
     """What of the original is in the coloured file, one finding for each thing compared.
 
-    A file that cannot be decoded is a finding ("readable") as well. Raises UsageError for one that is not there.
+    A file that cannot be decoded, or claims a page of more than `most_pixels`, is a finding ("readable") as well.
+    Raises UsageError for one that is not there.
     """
-    return verify_bytes(_bytes(coloured), _bytes(original))
+    return verify_bytes(_bytes(coloured), _bytes(original), most_pixels)
 
 
-def verify_bytes(coloured: bytes, original: bytes) -> list[Finding]:
+def verify_bytes(coloured: bytes, original: bytes, most_pixels: int = MOST_PIXELS) -> list[Finding]:
     """The same for files in memory."""
     restored = _original_bytes(coloured, original)
     try:
-        return [_readable(coloured), restored, *_all_pages(coloured, original)]
+        return [_readable(coloured), restored, *_all_pages(coloured, original, most_pixels)]
     except ImageFault as fault:
         return [Finding("readable", False, str(fault)), restored]
 
@@ -40,10 +41,11 @@ def _bytes(path: Path) -> bytes:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _all_pages(coloured: bytes, original: bytes) -> list[Finding]:
+def _all_pages(coloured: bytes, original: bytes, most_pixels: int) -> list[Finding]:
     """The findings of all pages; only two pages are decoded at a time."""
     sha256 = hashlib.sha256(original).hexdigest()
-    found, wanted = _named(pages(coloured), "the coloured file"), _named(pages(original), "the original")
+    found = _named(pages(coloured, most_pixels), "the coloured file")
+    wanted = _named(pages(original, most_pixels), "the original")
     compared = []
     while (page := next(found, None)) and (source := next(wanted, None)):
         compared.append(_of_page(page, source, sha256))

@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 
 from worker.verify import iptc
 from worker.verify.markers import APP0, COM, DNL, EOI, FRAMES, Frame, Segment, frame_of, quantisation, segments
-from worker.verify.page import Page, Says, Space, widened
+from worker.verify.page import Page, Says, Space, check_size, widened
 from worker.verify.resolution import of_jfif, of_tags
 from worker.verify.tags import exif_tags
 
@@ -23,12 +23,14 @@ _ROUNDING = 1.5
 """What conversion to 8 bits and clipping may add to quantisation, in levels."""
 
 
-def read_jpeg(data: bytes) -> Page:
-    """The picture of a JPEG file. Raises ImageFault ("damaged", "unsupported")."""
+def read_jpeg(data: bytes, most_pixels: int) -> Page:
+    """The picture of a JPEG file. Raises ImageFault ("damaged", "unsupported", "too-many-pixels")."""
     found = list(segments(data))
     frame = frame_of(found)
     if not frame.height:
         data = _with_height(data, found)
+        frame = frame_of(list(segments(data)))
+    check_size(frame.width, frame.height, most_pixels)
     says = _says(found)
     if len(frame.components) == 4:
         return Page(_rgb_of_cmyk(data, says.icc), "rgb", frame.precision, says=says)

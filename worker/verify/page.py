@@ -7,10 +7,21 @@ from typing import Any, Literal
 
 import numpy as np
 
+from worker.errors import ImageFault
+
+MOST_PIXELS = 300_000_000
+"""Of a page, where the caller says nothing else."""
+
 Space = Literal["gray", "rgb", "ycc"]
 
 Tags = dict[tuple[str, int], Any]
 """Values of TIFF and EXIF tags by (directory, tag); see `worker.verify.tags`."""
+
+
+def check_size(width: int, height: int, most_pixels: int) -> None:
+    """Before a page is decoded. Raises ImageFault ("too-many-pixels")."""
+    if width * height > most_pixels:
+        raise ImageFault("too-many-pixels", f"{width} x {height} pixels are more than the limit of {most_pixels:,}")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from worker.errors import ImageFault
 from worker.verify import iptc
-from worker.verify.page import Page, Says
+from worker.verify.page import Page, Says, check_size
 from worker.verify.resolution import of_phys, of_tags
 from worker.verify.tags import exif_tags
 
@@ -26,12 +26,13 @@ _KEY_BYTES = {_GRAY: 2, _RGB: 6}
 Chunks = list[tuple[bytes, bytes]]
 
 
-def read_png(data: bytes) -> Page:
-    """The picture of a PNG file. Raises ImageFault ("damaged")."""
+def read_png(data: bytes, most_pixels: int) -> Page:
+    """The picture of a PNG file. Raises ImageFault ("damaged", "too-many-pixels")."""
     chunks = list(_chunks(data))
     if not chunks or chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13 or chunks[-1][0] != b"IEND":
         raise ImageFault("damaged", "a PNG without its first or its last chunk")
-    bits, kind = chunks[0][1][8:10]
+    width, height, bits, kind = struct.unpack_from(">IIBB", chunks[0][1])
+    check_size(width, height, most_pixels)
     decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if decoded is None:
         raise ImageFault("damaged", "OpenCV cannot decode it")

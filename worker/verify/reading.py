@@ -12,7 +12,7 @@ from PIL import Image
 from worker.errors import ImageFault, PhotochromError
 from worker.verify import png
 from worker.verify.jpeg import read_jpeg
-from worker.verify.page import Page, Says
+from worker.verify.page import Page, Says, check_size
 from worker.verify.png import read_png
 from worker.verify.tags import exif_tags
 from worker.verify.tiff import read_tiff
@@ -26,22 +26,26 @@ def format_of(data: bytes) -> str:
     return next((name for start, name in _STARTS.items() if data.startswith(start)), "other")
 
 
-def pages(data: bytes) -> Iterator[Page]:
-    """The pages of a file, each decoded when its turn comes. Raises ImageFault ("damaged", "unsupported")."""
+def pages(data: bytes, most_pixels: int) -> Iterator[Page]:
+    """The pages of a file, each decoded when its turn comes.
+
+    Raises ImageFault ("damaged", "unsupported", "too-many-pixels").
+    """
     try:
         if format_of(data) == "tiff":
-            yield from read_tiff(data)
+            yield from read_tiff(data, most_pixels)
         else:
-            yield {"jpeg": read_jpeg, "png": read_png, "other": _read_other}[format_of(data)](data)
+            yield {"jpeg": read_jpeg, "png": read_png, "other": _read_other}[format_of(data)](data, most_pixels)
     except (PhotochromError, MemoryError):
         raise
     except Exception as error:  # the decoders raise nearly anything
         raise ImageFault("damaged", f"it cannot be decoded: {error}") from error
 
 
-def _read_other(data: bytes) -> Page:
+def _read_other(data: bytes, most_pixels: int) -> Page:
     """WebP and JPEG 2000: what goes with the pixels by Pillow, and the pixels by OpenCV where that can."""
     with Image.open(io.BytesIO(data), formats=["WEBP", "JPEG2000"]) as image:
+        check_size(image.width, image.height, most_pixels)
         info, planes = dict(image.info), _planes(data, image)
     tags = exif_tags(info.get("exif", b""))
     turned = tags.get(("", 274), (1,))

@@ -9,19 +9,23 @@ import numpy as np
 
 from worker.errors import ImageFault
 from worker.verify import iptc
-from worker.verify.page import Page, Says, widened
+from worker.verify.page import Page, Says, check_size, widened
 from worker.verify.resolution import of_tags
 from worker.verify.tags import Directory, directories
+
+MOST_SAMPLES = 5
+"""Of a pixel: four inks and alpha."""
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 
 
-def read_tiff(data: bytes) -> Iterator[Page]:
-    """The pages of a TIFF file, one after another. Raises ImageFault ("damaged", "unsupported")."""
+def read_tiff(data: bytes, most_pixels: int) -> Iterator[Page]:
+    """The pages of a TIFF file, one after another. Raises ImageFault ("damaged", "unsupported", "too-many-pixels")."""
     found = directories(data)
     if not found:
         raise ImageFault("damaged", "a TIFF without a directory")
     for number, directory in enumerate(found):
+        _check_size(directory, most_pixels)
         yield _page(data, number, directory)
 
 
@@ -42,6 +46,12 @@ def _page(data: bytes, number: int, directory: Directory) -> Page:
         alpha=widened(planes[..., colours], bits) if has_alpha else None,
         says=_says(directory),
     )
+
+
+def _check_size(directory: Directory, most_pixels: int) -> None:
+    check_size(directory.first(256), directory.first(257) * directory.first(32997, 1), most_pixels)
+    if directory.first(277, 1) > MOST_SAMPLES:
+        raise ImageFault("unsupported", f"a TIFF page of {directory.first(277)} samples a pixel")
 
 
 def _chunky(decoded: np.ndarray, directory: Directory) -> np.ndarray:
