@@ -49,7 +49,7 @@ def next_page(
     try:
         store.put_record(paths.page(submission.name, number), page, if_absent=True)
     except ConflictError:
-        return read_page(submission.name, number, store, settings)
+        return read_page(submission.name, number, store)
     if not page.last:
         _listings[submission.name] = (behind, listing)
     return page
@@ -66,9 +66,9 @@ def _listing(submission: Submission, store: Store, after: str) -> Iterator[Entry
     return listing if listing and cursor == after else entries(submission, store, after)
 
 
-def read_page(name: str, number: int, store: Store, settings: Settings) -> Page:
-    """A page that was written before."""
-    return Page.model_validate_json(store.get(settings.state_bucket, paths.page(name, number)).data)
+def read_page(name: str, number: int, store: Store) -> Page:
+    """A page that was written before. Raises NotFoundError, WorkerFault for a broken one."""
+    return store.record(paths.page(name, number), Page)
 
 
 def jobs_of(submission: Submission, images: Sequence[Image], sent: float, settings: Settings) -> Iterator[Job]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -122,7 +121,7 @@ def _seconds(submission: Submission, until: datetime | None) -> float:
 def _ended(name: str, held: Resources) -> Progress | None:
     """What was noted of a submission when it ended."""
     try:
-        summary = json.loads(held.store.get(held.settings.state_bucket, paths.ended(name)).data)
+        summary = held.store.record(paths.ended(name), dict)
     except NotFoundError:
         return None
     summary.pop("state")
@@ -135,4 +134,4 @@ def quarantined(name: str, settings: Settings, reason: str | None = None) -> Ite
     for ordinal, found in quarantined_images(name, held).items():
         if reason in (None, found):
             place = paths.quarantine(name, paths.QuarantinedImage(ordinal, found))
-            yield Quarantined.model_validate_json(held.store.get(settings.state_bucket, place).data)
+            yield held.store.record(place, Quarantined)

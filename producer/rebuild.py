@@ -5,7 +5,6 @@ An epoch stands in Redis and in S3. Where they differ, this Redis is empty or an
 
 from __future__ import annotations
 
-import json
 import logging
 import secrets
 from collections import Counter
@@ -16,6 +15,7 @@ from producer.pages import read_page
 from producer.recorded import cancelled_since, listing, outcomes
 from producer.submission import exists
 from worker import paths
+from worker.errors import PhotochromError, RetryableError
 from worker.ledger import PageInFlight
 from worker.resources import Resources
 from worker.store import Location, NotFoundError
@@ -29,19 +29,36 @@ LONG_AGO = 0.0
 def ensure_epoch(held: Resources) -> bool:
     """See that this Redis is the one that S3 knows; otherwise rebuild every submission that has not ended.
 
-    False when another process is rebuilding just now: until it is through, nothing may be advanced.
+    One of which S3 holds something that cannot be read waits, and is tried again each time; the others go on. False
+    when another process is rebuilding just now: until it is through, nothing may be advanced.
     """
-    if _is_the_true_one(held):
+    if _is_the_true_one(held) and not held.ledger.waiting():
         return True
     with held.ledger.lock("rebuild") as mine:
-        if mine and not _is_the_true_one(held):
-            for name in held.store.folders(Location(held.settings.state_bucket, paths.SUBMISSIONS)):
-                if _is_unfinished(name, held):
-                    rebuild(name, held)
-            epoch = secrets.token_hex(8)
-            held.store.put_record(paths.EPOCH, {"epoch": epoch})
-            held.ledger.set_epoch(epoch)
+        if mine:
+            known = _is_the_true_one(held)
+            names = held.ledger.waiting() if known else _submissions(held)
+            held.ledger.set_waiting([name for name in names if _is_unfinished(name, held) and not _rebuilt(name, held)])
+            if not known:
+                epoch = secrets.token_hex(8)
+                held.store.put_record(paths.EPOCH, {"epoch": epoch})
+                held.ledger.set_epoch(epoch)
         return mine
+
+
+def _rebuilt(name: str, held: Resources) -> bool:
+    """False where it has to wait. Raises RetryableError: then nothing goes on."""
+    try:
+        with held.ledger.lock(f"advance:{name}") as mine:
+            if mine:
+                rebuild(name, held)
+            return mine
+    except RetryableError:
+        raise
+    except PhotochromError as error:
+        words = "submission %s waits, since what S3 holds of it cannot be read: %s"
+        log.warning(words, name, error, extra={"action": "submission_waits", "submission": name})
+        return False
 
 
 def _is_the_true_one(held: Resources) -> bool:
@@ -81,10 +98,14 @@ def _restore_cursor(name: str, finished: set[int], held: Resources) -> None:
     """Where listing stands, and the pages that are not finished."""
     now = listing(name, held)
     for number in range(now.pages):
-        if number not in finished and (images := read_page(name, number, held.store, held.settings).images):
+        if number not in finished and (images := read_page(name, number, held.store).images):
             held.ledger.add_page(name, PageInFlight(number, images[0].ordinal, len(images), LONG_AGO))
     if now.pages:
         held.ledger.move_cursor(name, pages=now.pages, total=now.total, after=now.after, listed=int(now.listed))
+
+
+def _submissions(held: Resources) -> Iterable[str]:
+    return held.store.folders(Location(held.settings.state_bucket, paths.SUBMISSIONS))
 
 
 def _is_unfinished(name: str, held: Resources) -> bool:
@@ -94,6 +115,6 @@ def _is_unfinished(name: str, held: Resources) -> bool:
 
 def _epoch_in_s3(held: Resources) -> str | None:
     try:
-        return json.loads(held.store.get(held.settings.state_bucket, paths.EPOCH).data)["epoch"]
+        return held.store.record(paths.EPOCH, dict)["epoch"]
     except NotFoundError:
         return None

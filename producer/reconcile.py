@@ -80,11 +80,7 @@ def _without_outcome(page: PageInFlight, name: str, held: Resources) -> list[int
 
 def _put_back(submission: Submission, page: int, ordinals: set[int], held: Resources) -> None:
     """Send images again: what was never started in jobs as usual, what was started one by one."""
-    images = [
-        image
-        for image in read_page(submission.name, page, held.store, held.settings).images
-        if image.ordinal in ordinals
-    ]
+    images = [image for image in read_page(submission.name, page, held.store).images if image.ordinal in ordinals]
     sent = held.ledger.note_sent(submission.name, ordinals)  # the jobs' own time: later ones would make them look lost
     starts = held.ledger.starts(submission.name, ordinals)
     for image in images:

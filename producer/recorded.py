@@ -7,7 +7,6 @@ the outcome object of its page says, and before there is one, the ledger.
 
 from __future__ import annotations
 
-import json
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
@@ -64,7 +63,7 @@ def quarantined_images(name: str, held: Resources) -> dict[int, str]:
 
 def notes(name: str, page: FinishedPage, held: Resources) -> dict[int, str]:
     """What is to be known of the done images of a finished page beside that they are done, by ordinal."""
-    said = json.loads(held.store.get(held.settings.state_bucket, paths.outcome(name, page)).data)
+    said = held.store.record(paths.outcome(name, page), dict)
     return {int(ordinal): words for ordinal, words in said.get("notes", {}).items()}
 
 
@@ -72,7 +71,7 @@ def _final(name: str, page: FinishedPage, records: list[paths.QuarantinedImage],
     """Of a finished page; its object is read only where the records' names do not say it all."""
     if len(records) == page.quarantined == len({image.ordinal for image in records}):
         return {image.ordinal: image.reason for image in records}
-    said = json.loads(held.store.get(held.settings.state_bucket, paths.outcome(name, page)).data)
+    said = held.store.record(paths.outcome(name, page), dict)
     return {int(ordinal): reason for ordinal, reason in said["quarantined"].items()}
 
 
@@ -95,9 +94,9 @@ def listing(name: str, held: Resources) -> Listing:
     pages = sum(1 for _ in held.store.list(Location(held.settings.state_bucket, paths.pages(name))))
     if not pages:
         return Listing(0, 0, "", False)
-    last = with_images = read_page(name, pages - 1, held.store, held.settings)
+    last = with_images = read_page(name, pages - 1, held.store)
     if not last.images and pages > 1:  # an empty last page stands behind a full one
-        with_images = read_page(name, pages - 2, held.store, held.settings)
+        with_images = read_page(name, pages - 2, held.store)
     total = with_images.images[-1].ordinal + 1 if with_images.images else 0
     return Listing(pages, total, last.after, last.last)
 
@@ -105,7 +104,7 @@ def listing(name: str, held: Resources) -> Listing:
 def cancelled_since(name: str, held: Resources) -> datetime | None:
     """When it was cancelled; None when it is not."""
     try:
-        said = json.loads(held.store.get(held.settings.state_bucket, paths.cancelled(name)).data)
+        said = held.store.record(paths.cancelled(name), dict)
     except NotFoundError:
         return None
     return datetime.fromisoformat(said["time"]) if said["cancelled"] else None

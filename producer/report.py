@@ -15,7 +15,7 @@ from worker.resources import Resources
 from worker.store import PART_BYTES
 
 FIELDS = ("ordinal", "key", "outcome", "reason", "notes", "etag", "size")
-"""`notes` are words separated by spaces; docs/fidelity.md has them, and the README those of stale submissions."""
+"""`notes` are words separated by spaces; docs/fidelity.md has them."""
 
 
 def write_report(name: str, held: Resources) -> list[str]:
@@ -40,7 +40,7 @@ def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
     finished = {page.number: page for page in outcomes(name, held).finished}
     reasons = quarantined_images(name, held)
     for number in range(listing(name, held).pages):
-        images = read_page(name, number, held.store, held.settings).images
+        images = read_page(name, number, held.store).images
         ordinals = [image.ordinal for image in images]
         ended = set(ordinals) if number in finished else held.ledger.ended(name, ordinals)
         noted = notes(name, finished[number], held) if number in finished else held.ledger.notes(name)

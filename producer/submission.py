@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from producer.filters import Filters
 from worker import paths
 from worker.allowed import check_allowed
-from worker.errors import ImageFault, UsageError, WorkerFault
+from worker.errors import ImageFault, UsageError
 from worker.job import MOST_MODEL_LETTERS, MOST_URL_LETTERS, Format, OnChange, Priority, Task
 from worker.ledger import Ledger
 from worker.models.registry import CHAMPION, Registry
@@ -144,13 +144,9 @@ def plan(request: Request, settings: Settings) -> Task:
 def load(name: str, store: Store, settings: Settings) -> Submission:
     """The record of a submission. Raises UsageError when there is none of that name, WorkerFault for a broken one."""
     try:
-        stored = store.get(settings.state_bucket, paths.submission(name))
+        return store.record(paths.submission(name), Submission)
     except NotFoundError as error:
         raise UsageError(f"there is no submission {name!r}") from error
-    try:
-        return Submission.model_validate_json(stored.data)
-    except ValidationError as error:
-        raise WorkerFault(f"the record of submission {name!r} is malformed: {error.errors()[0]['msg']}") from error
 
 
 def ended(name: str, store: Store, settings: Settings) -> bool:

@@ -7,7 +7,6 @@ stands in the history by then, and the history only grows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -86,7 +85,7 @@ class Promotions:
     def evaluation(self, sha256: str) -> Any:
         """What was measured of a version before it was published; None where nothing was."""
         try:
-            return json.loads(self._store.get(self._bucket, paths.evaluation(sha256)).data)
+            return self._store.record(paths.evaluation(sha256), dict)
         except NotFoundError:
             return None
 
@@ -95,7 +94,7 @@ class Promotions:
         now = self.registry.pointer().promotion
         last = 0
         for listed in self._store.list(Location(self._bucket, paths.HISTORY)):
-            promotion = Promotion.model_validate_json(self._store.get(self._bucket, listed.key).data)
+            promotion = self._store.record(listed.key, Promotion)
             last = promotion.sequence
             yield promotion
         if now.sequence > last:  # whoever promoted it was cut off before noting it

@@ -8,6 +8,9 @@ EPOCH = "photochrom:epoch"
 ACTIVE = "photochrom:active"
 """Set of the submissions that the control process advances."""
 
+WAITING = "photochrom:waiting"
+"""Set of the submissions that a new Redis still lacks, because S3 holds something of them that cannot be read."""
+
 QUEUE = "photochrom.colorize"
 """List of the jobs of the highest priority; Celery makes one more for each other priority."""
 

@@ -7,7 +7,7 @@ script, so that whatever is delivered twice, in whatever order, an image ends on
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from enum import Enum
 from itertools import chain
@@ -284,6 +284,18 @@ class Ledger:
     def set_epoch(self, epoch: str) -> None:
         with redis_translated():
             self._redis.set(keys.EPOCH, epoch)
+
+    def waiting(self) -> list[str]:
+        """Submissions that could not be rebuilt yet."""
+        with redis_translated():
+            return sorted(self._redis.smembers(keys.WAITING))
+
+    def set_waiting(self, submissions: Collection[str]) -> None:
+        with redis_translated(), self._redis.pipeline() as pipe:
+            pipe.delete(keys.WAITING)
+            if submissions:
+                pipe.sadd(keys.WAITING, *submissions)
+            pipe.execute()
 
     def merge(
         self,

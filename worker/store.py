@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from itertools import chain
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -23,7 +23,7 @@ from botocore.exceptions import (
     ParamValidationError,
     PartialCredentialsError,
 )
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from worker import drain
 from worker.errors import (
@@ -48,6 +48,8 @@ CONNECTIONS = 10
 
 PART_BYTES = 32 * 2**20
 """Objects of more bytes are written in parts of so many."""
+
+Record = TypeVar("Record")
 
 ABSENT = ("404", "NoSuchKey", "NotFound")
 CONFLICT = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed")
@@ -262,6 +264,14 @@ class Store:
             if_match=if_match,
             if_absent=if_absent,
         )
+
+    def record(self, key: str, kind: type[Record]) -> Record:
+        """A record of the state bucket. Raises NotFoundError, and WorkerFault where it is no such record."""
+        bucket = self._settings.state_bucket
+        try:
+            return TypeAdapter(kind).validate_json(self.get(bucket, key).data)
+        except ValidationError as error:
+            raise WorkerFault(f"s3://{bucket}/{key} is malformed: {error.errors()[0]['msg']}") from error
 
     def put_parts(
         self,

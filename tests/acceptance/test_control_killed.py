@@ -57,7 +57,7 @@ def test_every_key_has_one_ordinal_and_one_outcome_after_control_was_killed_agai
         wait_until(stack, lambda: submission not in Ledger(settings).active())
 
         pages = sum(1 for _ in store.list(Location(settings.state_bucket, paths.pages(submission))))
-        images = [image for number in range(pages) for image in read_page(submission, number, store, settings).images]
+        images = [image for number in range(pages) for image in read_page(submission, number, store).images]
         assert [image.ordinal for image in images] == list(range(IMAGES))
         assert {image.key for image in images} == names
         now = progress(submission, settings)

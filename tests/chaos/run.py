@@ -176,7 +176,7 @@ class Drama:
 
     def _has_ended(self) -> bool:
         try:
-            return ended(self.submission, self.store, self.settings)
+            return ended(self.submission, self.store)
         except RetryableError:
             return False
 
@@ -199,10 +199,10 @@ class Drama:
         """Some images of some page, a second time."""
         chance = self.scene.chance
         pages = list(self.store.list(Location(self.settings.state_bucket, paths.pages(self.submission))))
-        page = read_page(self.submission, chance.randrange(len(pages)), self.store, self.settings)
+        page = read_page(self.submission, chance.randrange(len(pages)), self.store)
         if page.images:
             chosen = chance.sample(page.images, min(8, len(page.images)))
-            task = load(self.submission, self.store, self.settings).task
+            task = load(self.submission, self.store).task
             send_job(Job(submission=self.submission, task=task, images=tuple(chosen), sent=time.time()))
 
 

@@ -12,6 +12,7 @@ from producer.lifecycle import cancel
 from producer.rebuild import bitmap, ensure_epoch
 from worker import keys, paths
 from worker.ledger import Ledger
+from worker.store import Location
 
 
 def bits(held, name, part):
@@ -131,3 +132,31 @@ def test_ended_submissions_are_not_rebuilt_and_cancelled_ones_stay_cancelled(hel
 def test_bits_are_numbered_as_redis_does(ordinals):
     data = bitmap(sorted(ordinals))
     assert {n for n in range(8 * len(data)) if data[n // 8] & (128 >> n % 8)} == ordinals
+
+
+def test_a_submission_that_cannot_be_read_waits_alone_until_it_can(held, half, submitted, sent, caplog):
+    other = submitted(name="other")
+    page = paths.page(half.name, 1)
+    before = held.store.get("photochrom-state", page).data
+    held.store.put("photochrom-state", page, b'{"number": 1}')
+    held.ledger._redis.flushall()
+    advance_all()
+    assert held.ledger.active() == [other.name]
+    assert held.ledger.cursor(other.name)["total"] == "7"
+    assert f"submission {half.name} waits" in caplog.text
+    assert page in caplog.text
+    held.store.put("photochrom-state", page, before)
+    advance_all()
+    assert held.ledger.active() == [half.name, other.name]
+    assert held.ledger.counts(half.name).done == 2
+
+
+def test_a_submission_that_was_removed_is_waited_for_no_longer(held, half):
+    held.store.put("photochrom-state", paths.page(half.name, 1), b"")
+    held.ledger._redis.flushall()
+    assert ensure_epoch(held)
+    assert held.ledger.waiting() == [half.name]
+    for listed in held.store.list(Location("photochrom-state", paths.SUBMISSIONS)):
+        held.store.delete("photochrom-state", listed.key)
+    assert ensure_epoch(held)
+    assert (held.ledger.waiting(), held.ledger.active()) == ([], [])

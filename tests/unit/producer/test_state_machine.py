@@ -9,14 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings as profile
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from pydantic import BaseModel
 
 import producer.pages
 from producer.advance import advance
@@ -34,17 +32,18 @@ from worker.ledger import Ledger, Standing
 from worker.outcomes import poison, record_quarantined
 from worker.resources import Resources
 from worker.settings import Settings
-from worker.store import ConflictError, Listed, Location, NotFoundError, Stored
+from worker.store import ConflictError, Listed, Location, NotFoundError, Store, Stored
 
 IMAGES, PAGE, NAME, PASSING = 23, 5, "machine", "vanished"
 POISON, BROKEN = {3, 17}, {8}
 UNACKED = keys.UNACKED.format(role="colorize")
 
 
-class DictionaryStore:
-    """What of `Store` the producer uses; `archive` holds the photographs."""
+class DictionaryStore(Store):
+    """`Store` as far as the producer uses it; `archive` holds the photographs."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
         self.objects: dict[str, bytes] = {}
         self.archive = [Listed(f"scans/{number:03d}.jpg", f'"{number}"', 1) for number in range(IMAGES)]
 
@@ -71,10 +70,6 @@ class DictionaryStore:
         self.objects[key] = data
         return '"0"'
 
-    def put_record(self, key: str, record: BaseModel | Mapping[str, Any], **condition: Any) -> str:
-        text = record.model_dump_json() if isinstance(record, BaseModel) else json.dumps(record)
-        return self.put("photochrom-state", key, text.encode(), **condition)
-
 
 class Machine(RuleBasedStateMachine):
     """Rules are what may happen; workers hold messages as Celery's workers do."""
@@ -87,8 +82,8 @@ class Machine(RuleBasedStateMachine):
         self.redis = self.ledger._redis
         self.redis.flushall()
         producer.pages._listings.clear()
-        self.store = DictionaryStore()
-        self.held = Resources(self.chosen, self.store, self.ledger)  # type: ignore[arg-type]
+        self.store = DictionaryStore(self.chosen)
+        self.held = Resources(self.chosen, self.store, self.ledger)
         self.submission = Submission(
             name=NAME, task=Task(source="s3://archive/scans", destination="s3://coloured/scans", model="champion")
         )

@@ -179,7 +179,7 @@ def test_there_is_no_submission_of_an_unknown_name(settings, store):
 @pytest.mark.parametrize("record", [b"", b"{}", b'{"name": "x"}', b"\xff"])
 def test_a_malformed_record_is_told_in_one_line(settings, store, record):
     store.put("photochrom-state", paths.submission("broken"), record)
-    with pytest.raises(WorkerFault, match="'broken' is malformed") as told:
+    with pytest.raises(WorkerFault, match=r"submissions/broken/submission\.json is malformed") as told:
         load("broken", store, settings)
     assert "\n" not in str(told.value)
 
