@@ -47,7 +47,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # tracebacks show errors of others, too
     )
 
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="broker and ledger")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="broker and ledger; / ? # @ : % in a password as %2F and so on",
+    )
     s3_endpoint: str | None = Field(None, description="URL of an S3 server other than AWS")
     s3_region: str = Field("us-east-1", description="region of the buckets")
     s3_timeout: PositiveFloat = Field(30.0, description="seconds without an answer before a call counts as failed")
