@@ -33,19 +33,24 @@ from worker.store import Location, NotFoundError, Store, Stored
 
 
 class Source(NamedTuple):
-    """A fetched source, to be read from its beginning, what a result will say of itself, and what is to make it."""
+    """A fetched source, to be read from its beginning, and what is to make its result.
+
+    `provenance` is what the result will say of itself, `there` what was seen where it belongs.
+    """
 
     file: BinaryIO
     provenance: Provenance
+    there: Stored | None
     engine: Engine
 
 
 class Coloured(NamedTuple):
-    """A result, what it says of itself, and where it belongs."""
+    """A result, what it says of itself, where it belongs, and what was seen there."""
 
     written: Written
     provenance: Provenance
     place: Location
+    there: Stored | None
 
 
 class Current(NamedTuple):
@@ -58,7 +63,7 @@ def colour(image: Image, job: Job, source: Source, settings: Settings) -> Colour
     """Colour one fetched image of a job, and let go of its source. Raises ImageFault or WorkerFault."""
     with source.file:
         written = colorize_file(source.file, source.engine, settings, _options(job.task, image.key, settings))
-    return Coloured(written, source.provenance, job.task.output(image.key))
+    return Coloured(written, source.provenance, job.task.output(image.key), source.there)
 
 
 @stage("store")
@@ -67,7 +72,8 @@ def store_result(coloured: Coloured, job: Job, store: Store) -> tuple[str, ...]:
 
     Raises any of the error tree.
     """
-    return put_result(store, coloured.place, coloured.written, coloured.provenance, job.task.stale)
+    place, there, written = coloured.place, coloured.there, coloured.written
+    return put_result(store, place, there, written, coloured.provenance, job.task.stale)
 
 
 @stage("fetch")
@@ -90,7 +96,7 @@ def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settin
         return Current(left)
     with _names_told_apart(job.task.source, store):
         stored, file = _download(image, job, store, settings)
-    return Source(file, provenance.of_source(stored.etag, stored.size), engine)
+    return Source(file, provenance.of_source(stored.etag, stored.size), there, engine)
 
 
 @contextmanager

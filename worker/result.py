@@ -14,16 +14,15 @@ LEFT_UNCOLOURED, LEFT_CURRENT, LEFT_NEWER = "left-uncoloured", "left-current", "
 
 
 def put_result(
-    store: Store, place: Location, written: Written, provenance: Provenance, stale: bool = False
+    store: Store, place: Location, there: Stored | None, written: Written, provenance: Provenance, stale: bool = False
 ) -> tuple[str, ...]:
-    """Write a result under the condition that what was seen at its place is still what is there.
+    """Write a result under the condition that `there`, which was seen at its place, is still what is there.
 
-    What `notes_if_left` names is left as it is. Gives back the notes on what lies there in the end. Raises ImageFault
-    ("destination-taken") for what did not come from the same source, and RetryableError when others write there all
-    the time.
+    Where it is not, its place is looked at again. What `notes_if_left` names is left as it is. Gives back the notes on
+    what lies there in the end. Raises ImageFault ("destination-taken") for what did not come from the same source, and
+    RetryableError when others write there all the time.
     """
     for _ in range(CONFLICTS_BORNE):
-        there = result_there(store, place)
         left = notes_if_left(provenance, there, place, stale)
         if left is not None:
             return left
@@ -39,7 +38,7 @@ def put_result(
             )
             return written.notes
         except (ConflictError, NotFoundError):  # written, or taken away, since we looked
-            continue
+            there = result_there(store, place)
     raise RetryableError(f"{place} is being written by others all the time")
 
 

@@ -22,8 +22,8 @@ PHOTOGRAPHS = (1_000_000, 100_000_000)
 PLAIN = ",.12g"
 """Format of an assumption: as it was given."""
 
-GETS, PUTS, HEADS = 1, 1, 2
-"""Requests to S3 for an image: its source, its result, and twice a look at what is there."""
+GETS, PUTS, HEADS = 1, 1, 1
+"""Requests to S3 for an image: its source, its result, and a look at what is there."""
 
 
 @dataclass(frozen=True)

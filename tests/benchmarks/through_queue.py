@@ -32,7 +32,7 @@ SHORT_SIZES: dict[float, int] = {1: 8}
 
 MOST_REPETITIONS = 3
 CALLS, SHORT_CALLS = 50, 5
-"""Of S3, in a repetition: each to get a source, put a result, and look twice whether one is there."""
+"""Of S3, in a repetition: each to get a source, put a result, and look whether one is there."""
 
 POLL = 0.2
 """Seconds between two looks at the ledger: often enough for the wall clock, and seldom enough not to be measured."""
@@ -148,14 +148,13 @@ def network_cpu_seconds(engine: Engine, size: tuple[int, int], calls: int) -> fl
 
 
 def s3_cpu_seconds(store: Store, data: bytes, calls: int) -> float:
-    """CPU seconds of this process for what a worker asks of S3 for an image, with nothing done to it: twice whether a
-    result is there, the source, and a result of the source's size."""
+    """CPU seconds of this process for what a worker asks of S3 for an image, with nothing done to it: whether a result
+    is there, the source, and a result of the source's size."""
     place, target = Location.parse(f"{READ}bare.jpg"), Location.parse(f"{WRITE}bare/{time.time_ns()}")
     store.put(*place, data)
     begun = time.process_time()
     for number in range(calls):
-        for _ in range(2):
-            with suppress(NotFoundError):
-                store.head(target.bucket, f"{target.prefix}-{number}")
+        with suppress(NotFoundError):
+            store.head(target.bucket, f"{target.prefix}-{number}")
         store.put(target.bucket, f"{target.prefix}-{number}", store.get(*place).data, if_absent=True)
     return (time.process_time() - begun) / calls

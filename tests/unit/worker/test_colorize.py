@@ -233,6 +233,27 @@ def test_a_result_says_what_made_it_and_where_it_comes_from(store, settings, eng
     np.testing.assert_array_equal(*lumas(data, result.data))
 
 
+def test_an_image_takes_three_requests_to_s3(store, settings, engine, photograph, aws):
+    store.put("archive", "in/1.png", photograph(1))
+    asked = []
+    aws.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name), unique_id="asked")
+    try:
+        stored(job(), store, settings, engine)
+    finally:
+        aws.meta.events.unregister("before-call.s3", unique_id="asked")
+    assert asked == ["HeadObject", "GetObject", "PutObject"]
+
+
+def test_a_result_that_came_while_its_image_was_coloured_is_looked_at_again(store, settings, engine, photograph):
+    store.put("archive", "in/1.png", photograph(1))
+    one = job()
+    source = fetched(one, store, settings, engine)
+    store.put("coloured", "out/1.png", b"precious")
+    with pytest.raises(ImageFault, match="not from this source"):
+        store_result(colour(one.images[0], one, source, settings), one, store)
+    assert store.get("coloured", "out/1.png").data == b"precious"
+
+
 def test_provenance_is_ascii_and_short_whatever_the_key(store, settings, engine, photograph):
     one = job("in/" + "ö" * 500 + ".png")
     source = store.put("archive", one.images[0].key, photograph(1))

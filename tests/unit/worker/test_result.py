@@ -8,7 +8,7 @@ import pytest
 from worker.errors import ImageFault, RetryableError
 from worker.photo.write import Written
 from worker.provenance import Provenance
-from worker.result import put_result
+from worker.result import put_result, result_there
 from worker.store import ConflictError, Location, NotFoundError
 
 PLACE = Location("coloured", "out/1.png")
@@ -25,7 +25,8 @@ def fault(call, *arguments, **options):
 
 
 def put(store, data=b"new", provenance=OURS, stale=False, notes=()):
-    return put_result(store, PLACE, Written(io.BytesIO(data), "png", "exact", notes), provenance, stale)
+    seen = result_there(store, PLACE)
+    return put_result(store, PLACE, seen, Written(io.BytesIO(data), "png", "exact", notes), provenance, stale)
 
 
 def there(store):
