@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ import redis
 from deploy.process import EndedError, Process
 from deploy.servers import SeaweedFS, Valkey, free_ports
 from deploy.stack import Stack
-from worker.errors import WorkerFault
+from worker.errors import RetryableError, WorkerFault
 from worker.store import Store
 
 pytestmark = pytest.mark.integration
@@ -24,6 +25,7 @@ DEADLINE = 30.0  # seconds
 STACK_THAT_WAITS = """
 import signal
 import time
+from contextlib import suppress
 from deploy.stack import Stack
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where they run under nohup
@@ -94,7 +96,15 @@ def test_objects_survive_kill_9_of_the_s3_server_which_returns_at_the_same_place
         stack.s3.kill()
         stack.s3.start()
         assert stack.s3.url == before
-        assert Store(settings).get("photochrom-in", "kept").data == b"bytes" * 1000
+        kept = []
+
+        def readable():  # it answers before it has found its volumes, with 500
+            with suppress(RetryableError):
+                kept.append(Store(settings).get("photochrom-in", "kept").data)
+            return kept
+
+        wait_for(readable, "the object")
+        assert kept == [b"bytes" * 1000]
 
 
 def test_keys_survive_kill_9_of_the_redis_server_which_returns_at_the_same_place():
