@@ -75,9 +75,10 @@ def figures_of(seconds: dict[str, float]) -> list[Figure]:
             Figure(f"{who}_network_share", "  the network's share", network / (network + codec)),
         ]
         if row.least:
-            figures.append(_times(who, "  ours, of its images/s", whole / seconds[f"{OURS} whole"], row.least))
+            what = f"  Photochrom's images/s, of {row.name.partition(',')[0]}"
+            figures.append(_times(who, what, whole / seconds[f"{OURS} whole"], row.least))
     published = seconds[f"{ECCV16} {PUBLISHED}"] / seconds[f"{OURS} whole"]
-    what = "richzhang/colorization as published, saved as PNG by matplotlib: ours, of its"
+    what = "richzhang/colorization as published, saved as PNG by matplotlib: Photochrom's images/s, of its"
     return [*figures, _times(f"{ECCV16}_{PUBLISHED}", what, published, None)]
 
 

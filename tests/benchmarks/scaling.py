@@ -70,8 +70,8 @@ def long_run(begin: Taken, rest: Taken, part: int) -> list[Figure]:
     return [
         Figure("first_ms", f"{every}: median of the first {part}", first, "ms"),
         Figure("last_ms", f"{every}: median of the last {part}", last, "ms"),
-        Figure("last_against_first", f"{every}: the last, of the first", last / first, "times", at_most(1.05)),
+        Figure("last_against_first", f"{every}: last against first, time", last / first, "times", at_most(1.05)),
         Figure("first_mib", f"{every}: memory after the first {part}", held_first, "MiB"),
         Figure("last_mib", f"{every}: memory at the end", held_last, "MiB"),
-        Figure("memory_growth", f"{every}: at the end, of then", held_last / held_first, "times", at_most(1.05)),
+        Figure("memory_growth", f"{every}: last against first, memory", held_last / held_first, "times", at_most(1.05)),
     ]

@@ -7,7 +7,15 @@ import importlib
 from tests.benchmarks.figures import Figure, Plan, Section, at_least
 
 SHARE = "share_of_bound"
-"""Key of the share of what the device could do."""
+
+LABELS = {
+    "batch_images": ("images of a batch, at most", ""),
+    "one_at_a_time_per_second": ("simulated GPU, one at a time", "images/s"),
+    "batched_per_second": ("simulated GPU, in batches", "images/s"),
+    "bound_per_second": ("simulated GPU, its bound", "images/s"),
+    SHARE: ("simulated GPU in batches, of its bound", ""),
+}
+"""What each key of `tests.benchmarks.batching.measure` is called, and its unit."""
 
 
 def measure(plan: Plan) -> Section:
@@ -19,6 +27,6 @@ def measure(plan: Plan) -> Section:
 
 def figures_of(measured: dict[str, float]) -> list[Figure]:
     return [
-        Figure(key, key.replace("_", " "), value, "", at_least(0.9) if key == SHARE else None)
-        for key, value in measured.items()
+        Figure(key, what, measured[key], unit, at_least(0.9) if key == SHARE else None)
+        for key, (what, unit) in LABELS.items()
     ]
