@@ -25,7 +25,15 @@ from worker.store import NotFoundError
 
 log = logging.getLogger("photochrom.control")
 
+TICKS = ("advance", "reconcile", "inbox")
+
 tell_also(Queue())
+
+
+@signals.worker_init.connect
+def _begin(**_: object) -> None:
+    for tick in TICKS:
+        _ticked(tick)  # from now on it is late; without a figure nobody would see that it never came
 
 
 @signals.worker_ready.connect

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from producer.pages import read_page
-from producer.recorded import cancelled_since, listing, outcomes
+from producer.recorded import Listing, cancelled_since, listing, outcomes
 from producer.submission import exists
 from worker import paths
 from worker.errors import PhotochromError, RetryableError
@@ -55,9 +55,11 @@ def _rebuilt(name: str, held: Resources) -> bool:
             return mine
     except RetryableError:
         raise
-    except PhotochromError as error:
+    except Exception as error:  # whatever lies in its folder, the others are not to wait for it
+        foreseen = isinstance(error, PhotochromError)
         words = "submission %s waits, since what S3 holds of it cannot be read: %s"
-        log.warning(words, name, error, extra={"action": "submission_waits", "submission": name})
+        extra = {"action": "submission_waits", "submission": name}
+        log.warning(words, name, error, exc_info=not foreseen, extra=extra)
         return False
 
 
@@ -72,12 +74,14 @@ def rebuild(name: str, held: Resources) -> None:
     ordinals = chain.from_iterable(range(page.first, page.first + page.images) for page in said.finished)
     done = bitmap(ordinal for ordinal in ordinals if ordinal not in said.quarantined)
     reasons = Counter(said.quarantined.values())
-    held.ledger.merge(name, done, bitmap(said.quarantined), reasons, said.recorded)
-    _restore_cursor(name, {page.number for page in said.finished}, held)
+    now = listing(name, held)
+    recorded = {ordinal: reason for ordinal, reason in said.recorded.items() if ordinal < now.total}
+    held.ledger.merge(name, done, bitmap(said.quarantined), reasons, recorded)
+    _restore_cursor(name, now, {page.number for page in said.finished}, held)
     if cancelled_since(name, held):
         held.ledger.cancel(name)
     held.ledger.activate(name)
-    quarantined = len(said.quarantined) + len(said.recorded)
+    quarantined = len(said.quarantined) + len(recorded)
     words = "rebuilt %s from S3: %d pages finished, %d images quarantined"
     extra = {"action": "ledger_rebuilt", "submission": name}
     log.warning(words, name, len(said.finished), quarantined, extra=extra)
@@ -94,9 +98,8 @@ def bitmap(ordinals: Iterable[int]) -> bytes:
     return bytes(found)
 
 
-def _restore_cursor(name: str, finished: set[int], held: Resources) -> None:
+def _restore_cursor(name: str, now: Listing, finished: set[int], held: Resources) -> None:
     """Where listing stands, and the pages that are not finished."""
-    now = listing(name, held)
     for number in range(now.pages):
         if number not in finished and (images := read_page(name, number, held.store).images):
             held.ledger.add_page(name, PageInFlight(number, images[0].ordinal, len(images), LONG_AGO))
@@ -115,6 +118,6 @@ def _is_unfinished(name: str, held: Resources) -> bool:
 
 def _epoch_in_s3(held: Resources) -> str | None:
     try:
-        return held.store.record(paths.EPOCH, dict)["epoch"]
+        return held.store.record(paths.EPOCH, dict).get("epoch")
     except NotFoundError:
         return None

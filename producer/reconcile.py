@@ -11,9 +11,10 @@ import base64
 import json
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import groupby
+from typing import Any
 
 from producer.dispatch import dispatch
 from producer.pages import read_page
@@ -59,16 +60,15 @@ def oldest_waiting(held: Resources, priority: int) -> float:
 
 def taken(name: str, held: Resources) -> set[int]:
     """Ordinals in the jobs that workers have taken and not acknowledged."""
-    messages = (json.loads(entry)[0] for entry in held.ledger.taken())
-    jobs = _jobs(json.dumps(message) for message in messages)
+    jobs = _jobs(held.ledger.taken(), lambda entry: entry[0])
     return {image.ordinal for job in jobs if job.submission == name for image in job.images}
 
 
-def _jobs(messages: Iterable[str]) -> Iterable[Job]:
+def _jobs(found: Iterable[str], message_in: Callable[[Any], Any] = lambda message: message) -> Iterable[Job]:
     """The jobs inside Celery's messages: base64 of JSON [arguments, keywords, options]. Junk is left to the workers."""
-    for message in messages:
-        with suppress(ValueError, KeyError, IndexError, TypeError, UsageError):
-            arguments = json.loads(base64.b64decode(json.loads(message)["body"]))[0]
+    for text in found:
+        with suppress(ValueError, LookupError, TypeError, RecursionError, UsageError):
+            arguments = json.loads(base64.b64decode(message_in(json.loads(text))["body"]))[0]
             yield Job.parse(arguments[0])
 
 

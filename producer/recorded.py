@@ -34,7 +34,8 @@ class Outcomes(NamedTuple):
 def outcomes(name: str, held: Resources) -> Outcomes:
     """What S3 says has become of the images; it knows nothing of single images that are done."""
     place = Location(held.settings.state_bucket, paths.outcomes(name))
-    pages = {page.number: page for page in (paths.parse_outcome(item.key) for item in held.store.list(place))}
+    parsed = (paths.parse_outcome(item.key) for item in held.store.list(place))
+    pages = {page.number: page for page in parsed if page}
     finished = sorted(pages.values(), key=lambda page: page.first)
     firsts = [page.first for page in finished]
     recorded: dict[int, str] = {}
@@ -77,7 +78,8 @@ def _final(name: str, page: FinishedPage, records: list[paths.QuarantinedImage],
 
 def _records(name: str, held: Resources) -> Iterator[paths.QuarantinedImage]:
     for item in held.store.list(Location(held.settings.state_bucket, paths.quarantines(name))):
-        yield paths.parse_quarantine(item.key)
+        if image := paths.parse_quarantine(item.key):
+            yield image
 
 
 class Listing(NamedTuple):

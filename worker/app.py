@@ -137,6 +137,7 @@ def _be_seen(role: Role, chosen: Settings) -> None:
     from worker import exposition
     from worker.heartbeat import Heartbeat, beat
 
+    mark_unready()  # the file of a process that was killed may be there
     beat()
     app.steps["worker"].add(Heartbeat)
     if not chosen.metrics_port:
@@ -182,6 +183,12 @@ def mark_ready() -> None:
         Path(name).touch()
 
 
+def mark_unready() -> None:
+    """Tell whoever started this process that it could not work now."""
+    if name := os.environ.get(READY_FILE):
+        Path(name).unlink(missing_ok=True)
+
+
 @signals.worker_shutting_down.connect
 def _drain(**_: object) -> None:
     """Whatever the role: what is in hand is ended, and within the time that is set the process has ended, too."""
@@ -191,8 +198,7 @@ def _drain(**_: object) -> None:
     drain.end_within(settings().drain_seconds)
     with suppress(UsageError):
         beat(ahead=settings().drain_seconds)  # the main loop turns no more
-    if name := os.environ.get(READY_FILE):
-        Path(name).unlink(missing_ok=True)
+    mark_unready()
 
 
 @signals.after_setup_logger.connect

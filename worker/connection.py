@@ -24,6 +24,7 @@ def connection(settings: Settings) -> Any:  # redis-py's annotations know bytes 
     return redis.Redis.from_url(
         settings.redis_url.get_secret_value(),
         decode_responses=True,
+        encoding_errors="backslashreplace",  # what others wrote may be anything
         health_check_interval=30,
         retry=Retry(ExponentialWithJitterBackoff(base=0.1, cap=3.0), RETRIES),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 EPOCH = "epoch.json"
@@ -54,9 +55,10 @@ def outcome(name: str, page: FinishedPage) -> str:
     return f"{outcomes(name)}{page.number:08d}.{page.first:012d}.{page.images}.{page.quarantined}.json"
 
 
-def parse_outcome(key: str) -> FinishedPage:
-    number, first, images, quarantined, _ = key.rpartition("/")[2].split(".")
-    return FinishedPage(int(number), int(first), int(images), int(quarantined))
+def parse_outcome(key: str) -> FinishedPage | None:
+    """None for a name that no outcome has."""
+    found = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)\.(\d+)\.json", key.rpartition("/")[2], re.ASCII)
+    return FinishedPage(*map(int, found.groups())) if found else None
 
 
 class QuarantinedImage(NamedTuple):
@@ -72,9 +74,10 @@ def quarantine(name: str, image: QuarantinedImage) -> str:
     return f"{quarantines(name)}{image.ordinal:012d}.{image.reason}.json"
 
 
-def parse_quarantine(key: str) -> QuarantinedImage:
-    ordinal, reason, _ = key.rpartition("/")[2].split(".")
-    return QuarantinedImage(int(ordinal), reason)
+def parse_quarantine(key: str) -> QuarantinedImage | None:
+    """None for a name that no quarantine record has."""
+    found = re.fullmatch(r"(\d+)\.([^.]+)\.json", key.rpartition("/")[2], re.ASCII)
+    return QuarantinedImage(int(found[1]), found[2]) if found else None
 
 
 CHAMPION = "models/champion.json"

@@ -73,6 +73,8 @@ class _Run:
     may_go_on: Callable[[], bool]
     beside: Callable[[], AbstractContextManager[None]]
     left: Leftover = field(default_factory=Leftover)
+    versions: dict[int, str] = field(default_factory=dict)
+    """SHA-256 of the model by ordinal, once it is known."""
 
     @property
     def is_over(self) -> bool:
@@ -81,6 +83,7 @@ class _Run:
     def fetch(self, image: Image) -> Source | Current:
         check_allowed(self.job.task, self.held.settings)
         engine = self.engines(self.job.task.model)  # for each image: a champion may change in the middle of a job
+        self.versions[image.ordinal] = engine.card.sha256
         return fetch(image, self.job, engine, self.held.store, self.held.settings)
 
     def fetch_ahead(self, image: Image) -> Source | Current:
@@ -228,7 +231,7 @@ def _record_done(image: Image, notes: tuple[str, ...], run: _Run, version: str |
 def _extra(action: str, image: Image, run: _Run, **more: object) -> dict[str, object]:
     job = run.job
     named = {"submission": job.submission, "ordinal": image.ordinal, "key": image.key, "model": job.task.model}
-    return {"action": action, **named, **more}
+    return {"action": action, **named, "version": run.versions.get(image.ordinal), **more}
 
 
 def _with_retries(work: Callable[[], Result], image: Image, run: _Run) -> Result:

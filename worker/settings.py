@@ -1,4 +1,7 @@
-"""Every setting, typed, read once from the environment (`PHOTOCHROM_*`); nothing else reads the environment.
+"""Every setting, typed, read once from the environment (`PHOTOCHROM_*`).
+
+Beside them, `worker.app` and `worker.exposition` read where a process says that it is ready, and where its children
+add up their counters: those are places that whoever starts it makes for it, and settings of no work.
 
 Where there is a folder /run/secrets, as in containers, or one that CREDENTIALS_DIRECTORY names, as systemd has it, a
 setting may also be a file there, such as photochrom_redis_url; what the environment says goes before it. S3

@@ -133,11 +133,11 @@ def collect(submission: str, source: Location, destination: Location, state: str
         for image in page.images:
             found.ordinals.setdefault(image.key.removeprefix(source.prefix), []).append(image.ordinal)
     for listed in store.list(Location(state, paths.outcomes(submission))):
-        finished = paths.parse_outcome(listed.key)
-        found.finished.update(range(finished.first, finished.first + finished.images))
+        if page_ended := paths.parse_outcome(listed.key):
+            found.finished.update(range(page_ended.first, page_ended.first + page_ended.images))
     for listed in store.list(Location(state, paths.quarantines(submission))):
-        image = paths.parse_quarantine(listed.key)
-        found.records.setdefault(image.ordinal, []).append(image.reason)
+        if record := paths.parse_quarantine(listed.key):
+            found.records.setdefault(record.ordinal, []).append(record.reason)
     found.done = _bits(redis.get(keys.of(submission, "done")))
     found.quarantined = _bits(redis.get(keys.of(submission, "quarantined")))
     counts = redis.hgetall(keys.of(submission, "reasons"))

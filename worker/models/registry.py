@@ -123,7 +123,7 @@ class Registry:
 
     def _fetched(self, sha256: str) -> Path:
         weights = self._settings.model_cache.expanduser() / f"{sha256}.safetensors"
-        if weights.exists():
+        if _is_whole(weights, sha256):
             return weights
         get = partial(self._store.get, self._settings.state_bucket)
         try:
@@ -165,9 +165,20 @@ def _starter_of(sha256: str) -> Path | None:
     return next((starter(name) for name in starters() if sha256_of_starter(name) == sha256), None)
 
 
+def _is_whole(weights: Path, sha256: str) -> bool:
+    """Whether the file is there as it was written: power may have failed meanwhile."""
+    try:
+        with weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
+
+
 def _write_whole(path: Path, data: bytes) -> None:
     """The file is there whole or not at all, however many processes write it at once."""
     handle, name = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as file:
         file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     Path(name).replace(path)

@@ -119,6 +119,12 @@ def test_a_version_is_fetched_once_and_lies_beside_its_card(models, store, versi
     assert models.weights(sha256) == weights
 
 
+def test_a_version_that_is_damaged_on_this_machine_is_fetched_again(models, version):
+    sha256 = version(b"weights")
+    models.weights(sha256).write_bytes(b"wei")  # the power failed
+    assert models.weights(sha256).read_bytes() == b"weights"
+
+
 def test_a_version_that_was_altered_is_refused_and_not_kept(models, store, version):
     sha256 = version()
     store.put(BUCKET, paths.weights(sha256), b"other weights")

@@ -1,6 +1,7 @@
 """What the control process tells of the queue, and of its own ticks."""
 
 import pytest
+from celery import signals
 
 from producer import control, gauges
 from producer.commands import PRIORITIES
@@ -74,10 +75,20 @@ def test_without_redis_only_that_is_told(told, monkeypatch, caplog):
     assert caplog.records[-1].action == "queue_unknown"
 
 
-@pytest.mark.parametrize(
-    ("tick", "run"),
-    [("advance", "advance_all"), ("reconcile", "reconcile_all"), ("inbox", "inbox")],
+TICKS = pytest.mark.parametrize(
+    ("tick", "run"), [("advance", "advance_all"), ("reconcile", "reconcile_all"), ("inbox", "inbox")]
 )
+
+
+@TICKS
+def test_a_tick_that_never_came_is_late_from_the_start_on(monkeypatch, tick, run):
+    gauges.TICKED.labels(tick).set(0)
+    monkeypatch.setattr(control.time, "time", lambda: 55.0)
+    signals.worker_init.send(None)
+    assert gauges.TICKED.labels(tick)._value.get() == 55
+
+
+@TICKS
 def test_a_tick_that_went_through_leaves_its_time_and_one_that_did_not_leaves_none(held, monkeypatch, tick, run):
     gauges.TICKED.labels(tick).set(0)
     monkeypatch.setattr(control.time, "time", lambda: 77.0)

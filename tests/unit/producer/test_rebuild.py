@@ -151,6 +151,38 @@ def test_a_submission_that_cannot_be_read_waits_alone_until_it_can(held, half, s
     assert held.ledger.counts(half.name).done == 2
 
 
+STRANGE = ("junk", "000000000001.json", "1.2.3.json", "٣.damaged.json", "99999999999.damaged.json")
+
+
+@pytest.mark.parametrize("name", STRANGE)
+def test_an_object_of_a_strange_name_among_the_records_counts_for_nothing(held, half, name):
+    before = held.ledger.counts(half.name)
+    held.store.put("photochrom-state", paths.quarantines(half.name) + name, b"{}")
+    held.store.put("photochrom-state", paths.outcomes(half.name) + name, b"{}")
+    held.ledger._redis.flushall()
+    assert ensure_epoch(held)
+    assert (held.ledger.active(), held.ledger.counts(half.name)) == ([half.name], before)
+
+
+@pytest.mark.parametrize("record", [b"{}", b"[]", b'{"quarantined": 1}'])
+def test_a_malformed_outcome_makes_its_submission_wait(held, half, submitted, record):
+    other = submitted(name="other")
+    [listed] = held.store.list(Location("photochrom-state", paths.outcomes(half.name)))
+    held.store.put("photochrom-state", listed.key, record)
+    for found in held.store.list(Location("photochrom-state", paths.quarantines(half.name))):
+        held.store.delete("photochrom-state", found.key)
+    held.ledger._redis.flushall()
+    assert ensure_epoch(held)
+    assert (held.ledger.active(), held.ledger.waiting()) == ([other.name], [half.name])
+
+
+@pytest.mark.parametrize("record", [b"{}", b'{"epoch": 7}'])
+def test_an_epoch_that_is_none_is_replaced(held, half, record):
+    held.store.put("photochrom-state", paths.EPOCH, record)
+    assert ensure_epoch(held)
+    assert json.loads(held.store.get("photochrom-state", paths.EPOCH).data) == {"epoch": held.ledger.epoch()}
+
+
 def test_a_submission_that_was_removed_is_waited_for_no_longer(held, half):
     held.store.put("photochrom-state", paths.page(half.name, 1), b"")
     held.ledger._redis.flushall()

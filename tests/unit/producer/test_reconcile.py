@@ -113,6 +113,17 @@ def test_a_message_that_a_worker_has_taken_is_not_lost(few, flowing):
     assert [reconcile(flowing, few), reconcile(flowing, few)] == [0, 5]
 
 
+JUNK = [b"", b"\xff", b"{}", b"[]", b"7", b"[7]", b'[{"body": 7}]', b'[{"body": "!"}]', b"[" * 100_000]
+
+
+@pytest.mark.parametrize("junk", JUNK)
+def test_junk_among_what_workers_have_taken_keeps_nothing_from_coming_back(few, flowing, junk):
+    while pop(few):
+        pass
+    few.ledger._redis.hset(UNACKED, "junk", junk)
+    assert [reconcile(flowing, few), reconcile(flowing, few)] == [0, 5]
+
+
 def test_images_that_end_between_the_looks_do_not_come_back(few, flowing):
     while pop(few):
         pass

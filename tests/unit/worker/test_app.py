@@ -35,6 +35,13 @@ def started(no_settings, monkeypatch, tmp_path):
     worker.settings.settings.cache_clear()
 
 
+def test_a_process_is_not_ready_because_one_before_it_was(started, monkeypatch, tmp_path):
+    monkeypatch.setenv(app.READY_FILE, str(tmp_path / "ready"))
+    app.mark_ready()
+    started()
+    assert not (tmp_path / "ready").exists()
+
+
 def test_a_process_is_alive_before_celery_has_begun_and_beats_from_its_loop(started):
     assert started().file.exists()
     assert Heartbeat in app.app.steps["worker"]

@@ -74,6 +74,13 @@ def test_what_is_to_be_known_of_a_result_is_noted_also_when_it_was_there_already
     assert held.ledger.notes("again") == {1: "reencoded"}
 
 
+def test_what_becomes_of_an_image_is_logged_with_the_version_that_served(held, make_job, caplog, engine):
+    caplog.set_level("INFO")
+    run_job(make_job(3, {1: b"no photograph", 2: None}), held)
+    ends = [record for record in caplog.records if record.action in ("image_done", "image_quarantined")]
+    assert [(record.ordinal, record.version) for record in ends] == [(each, engine.card.sha256) for each in range(3)]
+
+
 def test_one_bad_image_is_quarantined_and_the_others_are_written(held, make_job, aws):
     job = make_job(3, {1: b"no photograph"})
     assert run_job(job, held) == Leftover()
