@@ -133,8 +133,8 @@ class Valkey(Server):
 class SeaweedFS(Server):
     """An S3 server with conditional writes, in one process.
 
-    Its inner HTTP ports want signed tokens that only it can make, so that nobody on this machine gets around the
-    credentials; its inner gRPC ports are open to local users.
+    Its filer and volumes want signed tokens, so that nothing gets around the credentials by chance. Other users of this
+    machine could: the master's port signs tokens for whoever asks, and the inner gRPC ports ask for none.
     """
 
     name = "seaweedfs"

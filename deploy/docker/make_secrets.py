@@ -1,4 +1,4 @@
-"""Makes the secrets that compose.yaml mounts: Redis's certificate, a Redis user for each role, its URL, and S3 keys.
+"""Makes the secrets that compose.yaml mounts: certificates, a Redis user for each role, its URL, and S3 keys.
 
     python deploy/docker/make_secrets.py FOLDER [--redis HOST:PORT] [--archive BUCKET] [--output BUCKET] ...
 
@@ -58,7 +58,7 @@ prompt = no
 distinguished_name = name
 x509_extensions = extensions
 [name]
-CN = Redis of Photochrom
+CN = Photochrom
 [extensions]
 basicConstraints = critical, CA:TRUE, pathlen:0
 keyUsage = critical, digitalSignature, keyCertSign
@@ -66,9 +66,27 @@ extendedKeyUsage = serverAuth
 subjectKeyIdentifier = hash
 subjectAltName = DNS:{host}, DNS:localhost, IP:127.0.0.1
 """
-"""It vouches for itself and for nobody else; the health check asks at 127.0.0.1."""
+"""It vouches for itself and for nobody else, and for no client; Redis's health check asks at 127.0.0.1."""
 
 CERTIFICATE_DAYS = 3650
+
+SEAWEEDFS_SECURITY = """\
+# What SeaweedFS asks of whoever talks to its parts: tokens by HTTP, and by gRPC, where S3 listens, a certificate
+# that no client has.
+[jwt.signing]
+key = "{0}"
+[jwt.signing.read]
+key = "{0}"
+[jwt.filer_signing]
+key = "{0}"
+[jwt.filer_signing.read]
+key = "{0}"
+[grpc]
+ca = "{1}/seaweedfs_cert"
+[grpc.s3]
+cert = "{1}/seaweedfs_cert"
+key = "{1}/seaweedfs_key"
+"""
 
 
 def acl(passwords: dict[str, str]) -> str:
@@ -102,8 +120,11 @@ def s3_identities(keys: dict[str, tuple[str, str]], archive: str, output: str, s
     return json.dumps({"identities": identities}, indent=2) + "\n"
 
 
-def certificate(host: str) -> dict[str, str]:
-    """A certificate for Redis at `host` that signs itself, and its key, as PEM. Raises SystemExit without openssl."""
+def certificate(host: str, owner: str = "redis_tls") -> dict[str, str]:
+    """A certificate for a server at `host` that signs itself, and its key, as PEM, by the names of their files.
+
+    Raises SystemExit without openssl.
+    """
     with tempfile.TemporaryDirectory() as folder:
         config, made, key = (Path(folder) / name for name in ("config", "certificate", "key"))
         config.write_text(CERTIFICATE.format(host=host))
@@ -112,10 +133,10 @@ def certificate(host: str) -> dict[str, str]:
         try:
             done = subprocess.run([*command, "-out", str(made), "-keyout", str(key)], capture_output=True, text=True)
         except FileNotFoundError:
-            raise SystemExit("openssl is not installed: it makes the certificate of Redis") from None
+            raise SystemExit("openssl is not installed: it makes the certificates") from None
         if done.returncode:
             raise SystemExit(f"openssl could not make a certificate for {host}: {done.stderr}")
-        return {"redis_tls_cert": made.read_text(), "redis_tls_key": key.read_text()}
+        return {f"{owner}_cert": made.read_text(), f"{owner}_key": key.read_text()}
 
 
 def write_all(folder: Path, redis: str, archive: str, output: str, state: str, public: bool = False) -> list[str]:
@@ -135,6 +156,10 @@ def write_all(folder: Path, redis: str, archive: str, output: str, state: str, p
         "seaweedfs_s3": {
             "seaweedfs_s3": s3_identities(keys, archive, output, state),
             **{f"aws_credentials_{role}": _credentials(*pair) for role, pair in keys.items()},
+        },
+        "seaweedfs_security": {
+            "seaweedfs_security": SEAWEEDFS_SECURITY.format(secrets.token_urlsafe(32), MOUNTED),
+            **certificate("s3", "seaweedfs"),
         },
         "grafana_password": {"grafana_password": secrets.token_urlsafe(24)},
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import configparser
 import json
 import os
-import shlex
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,11 +22,14 @@ import boto3
 from deploy.process import Process
 from deploy.servers import HOST, SeaweedFS, free_ports
 from tests.deploy.compose import ENVIRONMENT, FILE
-from tests.deploy.dockerfiles import DOCKERFILE, parse
+from tests.deploy.dockerfiles import DOCKERFILE, chain, environment, parse
 from tests.deploy.findings import ROOT, run
 from tests.secured_redis import ADDRESS, MOUNTED, SecuredRedis, make_secrets, secured_redis
 
 ARCHIVE, OUTPUT, STATE = "archive", "coloured", "photochrom-state"
+OUTSIDE = "127.0.0.2"
+"""This machine's loopback device has more addresses than one: this one stands for what other containers reach."""
+
 DEADLINE = 180.0
 """Seconds for a process to be ready or to have ended; only a broken test waits that long."""
 
@@ -38,7 +41,7 @@ class Topology:
         self.folder, self.changes = folder, dict(changes)
         self.secrets = folder / "secrets"
         self.redis: SecuredRedis
-        self.s3: SeaweedFSWithRoles
+        self.s3: ComposedSeaweedFS
         self.running: dict[str, Process] = {}
         done = run("docker-compose", "-f", FILE, "--profile", "*", "config", "--format", "json",
                    root=ROOT, environment=ENVIRONMENT)  # fmt: skip
@@ -55,9 +58,18 @@ class Topology:
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What `docker compose run --rm photochrom ARGUMENTS` does."""
-        folder = self._place("photochrom", "photochrom")
-        command = [sys.executable, "-m", "deploy.cli", *arguments]
-        environment = self._environment("photochrom", "photochrom")
+        return self._run("photochrom", "deploy.cli", *arguments)
+
+    def make_buckets(self) -> subprocess.CompletedProcess[str]:
+        """What `docker compose run --rm buckets` does."""
+        [_, option, module] = self.services["buckets"]["entrypoint"]
+        assert option == "-m"
+        return self._run("buckets", module)
+
+    def _run(self, service: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        folder = self._place(service, service)
+        command = [sys.executable, "-m", *arguments]
+        environment = self._environment(service, service)
         return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=DEADLINE)
 
     def is_healthy(self, name: str) -> bool:
@@ -113,7 +125,7 @@ class Topology:
             "/var/cache/photochrom": str(self.folder / "cache"),
         }
         composed = self.services[service]["environment"]
-        found = self._of_image(self.services[service]["build"]["target"]) | composed
+        found = environment(chain(self.services[service]["build"]["target"], self.stages)) | composed
         for before, now in here.items():
             found = {key: value.replace(before, now) for key, value in found.items()}
         return found | {
@@ -123,37 +135,40 @@ class Topology:
             "PYTHONPATH": str(ROOT),
             "CREDENTIALS_DIRECTORY": str(place / "secrets"),
             "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": HOST,
+            "NO_PROXY": f"{HOST},{OUTSIDE}",
             "PHOTOCHROM_S3_ENDPOINT": self.s3.url,
             "PHOTOCHROM_METRICS_PORT": str(self.metrics_port(name)),
             **self.changes,
         }
 
-    def _of_image(self, target: str) -> dict[str, str]:
-        found: dict[str, str] = {}
-        while target in self.stages:
-            stage = self.stages[target]
-            words = [word for keyword, rest in stage.instructions if keyword == "ENV" for word in shlex.split(rest)]
-            found = dict(word.split("=", 1) for word in words) | found
-            target = stage.parent
-        return found
 
+class ComposedSeaweedFS(SeaweedFS):
+    """The embedded SeaweedFS with the options and secrets of a service of compose.yaml, on ports of this machine.
 
-class SeaweedFSWithRoles(SeaweedFS):
-    """The embedded S3 with an identity for each role, as make_secrets.py writes them."""
+    Its own loopback device is ours, so that inner ports are at HOST; what it opens to other containers is at OUTSIDE.
+    """
 
-    def __init__(self, folder: Path, secrets: Path) -> None:
+    port_options = (
+        "s3.port", "s3.port.grpc", "master.port", "master.port.grpc", "volume.port", "volume.port.grpc",
+        "filer.port", "filer.port.grpc",
+    )  # fmt: skip
+    ports_needed = len(port_options)
+
+    def __init__(self, folder: Path, service: Mapping[str, Any], secrets: Path) -> None:
+        self._service, self._secrets, self._mounted = service, secrets, folder / "secrets"
         super().__init__(folder)
-        self._identities = (secrets / "seaweedfs_s3").read_text()
         admin = configparser.ConfigParser()
         admin.read(secrets / "aws_credentials_admin")
         self.access_key = admin["default"]["aws_access_key_id"]
         self.secret_key = admin["default"]["aws_secret_access_key"]
 
-    def _configure(self) -> dict[str, str]:
-        configured = super()._configure()
-        (self.folder / "s3.json").write_text(self._identities)
-        return configured
+    @property
+    def url(self) -> str:
+        return f"http://{OUTSIDE}:{self.ports[0]}"
+
+    def port(self, option: str) -> int:
+        """The port that an option names."""
+        return self.ports[self.port_options.index(option)]
 
     def client(self) -> Any:
         """Of the administrator: the archive's own people."""
@@ -165,6 +180,30 @@ class SeaweedFSWithRoles(SeaweedFS):
             aws_secret_access_key=self.secret_key,
         )
 
+    def _command(self) -> list[str]:
+        """The service's, with its ports in a file: they are chosen when it starts."""
+        here = {MOUNTED: str(self._mounted), "/data": str(self.data), "0.0.0.0": OUTSIDE}
+        given = [*self._service["command"], f"-options={self.folder / 'ports'}"]
+        return [super()._command()[0], *(_replaced(word, here) for word in given)]
+
+    def _configure(self) -> dict[str, str]:
+        self._mounted.mkdir(exist_ok=True)
+        for secret in self._service["secrets"]:
+            text = (self._secrets / secret["source"]).read_text().replace(MOUNTED, str(self._mounted))
+            (self._mounted / Path(secret.get("target") or secret["source"]).name).write_text(text)
+        ports = zip(self.port_options, self.ports, strict=True)
+        (self.folder / "ports").write_text("".join(f"{name}={port}\n" for name, port in ports))
+        self._client = self._connect()
+        return {}
+
+
+def _replaced(word: str, here: Mapping[str, str]) -> str:
+    """An option with its value, the value's beginning replaced where it names a place of the container."""
+    name, is_set, value = word.partition("=")
+    for before, now in here.items():
+        value = re.sub(rf"^{re.escape(before)}(?=/|$)", now, value)
+    return f"{name}{is_set}{value}"
+
 
 @contextmanager
 def topology(folder: Path, changes: Mapping[str, str]) -> Iterator[Topology]:
@@ -173,10 +212,10 @@ def topology(folder: Path, changes: Mapping[str, str]) -> Iterator[Topology]:
     make_secrets().write_all(made.secrets, ADDRESS, ARCHIVE, OUTPUT, STATE)
     with ExitStack() as ends:
         made.redis = ends.enter_context(secured_redis(folder / "redis", made.secrets))
-        made.s3 = SeaweedFSWithRoles(folder / "s3", made.secrets)
+        made.s3 = ComposedSeaweedFS(folder / "s3", made.services["s3"], made.secrets)
         made.s3.start()
         ends.callback(made.s3.stop)
-        for bucket in (ARCHIVE, OUTPUT, STATE):
-            made.s3.client().create_bucket(Bucket=bucket)
+        done = made.make_buckets()
+        assert done.stdout.split() == [ARCHIVE, OUTPUT, STATE], done.stderr
         ends.callback(made.stop_all)
         yield made

@@ -10,7 +10,16 @@ from typing import Any
 
 from tests.deploy.dockerfiles import DOCKERFILE, images, parse
 from tests.deploy.findings import Finding, run
-from tests.deploy.images import SHELLS, commands, faults_of_check, is_pinned, program_of, unknown_settings
+from tests.deploy.images import (
+    CACHE,
+    HEARTBEAT,
+    SHELLS,
+    commands,
+    faults_of_check,
+    is_pinned,
+    program_of,
+    unknown_settings,
+)
 
 FILE = "deploy/compose.yaml"
 OURS = "photochrom/"
@@ -27,6 +36,24 @@ REDIS_OPTIONS = {
     "--maxmemory-policy": "noeviction",
     "--aclfile": "/run/secrets/redis_users",
 }
+S3_OPTIONS = {
+    "-config_dir": "/run/secrets",  # where security.toml is
+    "-ip": "127.0.0.1",
+    "-ip.bind": "127.0.0.1",
+    "-s3.ip.bind": "0.0.0.0",
+    "-master.telemetry": "false",
+    "-s3.config": "/run/secrets/seaweedfs_s3",
+    "-s3.iam": "false",
+    "-s3.autoCreateBucket": "false",
+    "-s3.port.iceberg": "0",
+    "-s3.port.lance": "0",
+}
+S3_PARTS = {"server", "-logtostderr", "-filer", "-s3"}
+"""All that `weed` is told without a value: another part would be another way in."""
+
+S3_SECRETS = {"seaweedfs_s3", "security.toml", "seaweedfs_cert", "seaweedfs_key"}
+S3_USER = "1000:1000"
+"""Whose the image's folder for data is; without capabilities nobody else writes there."""
 
 
 def check(root: Path) -> list[Finding]:
@@ -42,7 +69,8 @@ def check(root: Path) -> list[Finding]:
     for name, service in services.items():
         problems = [*_of_any(service), *(_of_ours(service, targets) if service["image"].startswith(OURS) else ())]
         found += [Finding(f"{FILE} {name}", problem) for problem in problems]
-    return found + [Finding(f"{FILE} redis", problem) for problem in _of_redis(services["redis"])]
+    found += [Finding(f"{FILE} redis", problem) for problem in _of_redis(services["redis"])]
+    return found + [Finding(f"{FILE} s3", problem) for problem in _of_s3(services["s3"])]
 
 
 def seconds(duration: str) -> float:
@@ -71,23 +99,61 @@ def _of_any(service: dict[str, Any]) -> Iterator[str]:
 
 
 def _of_ours(service: dict[str, Any], targets: list[str]) -> Iterator[str]:
-    """A service that runs Photochrom."""
+    """A service that has an image of ours."""
     if not service.get("read_only") or "ALL" not in service.get("cap_drop", ()):
         yield "it has more rights than it needs: read_only, cap_drop"
+    if service["image"].removeprefix(OURS).partition(":")[0] != service["build"]["target"]:
+        yield "image and target have different names"
+    if service["build"]["target"] not in targets:
+        yield f"the Dockerfile has no {service['build']['target']}"
+    if service["build"]["target"] == "cuda" and "nvidia" not in _devices(service):
+        yield "it gets no GPU"
+    yield from (f"there is no setting {name}" for name in unknown_settings(service["environment"]))
+    if "aws_credentials" not in _mounted(service):
+        yield "it has no secret aws_credentials"
+    if not service.get("entrypoint"):
+        yield from _of_process(service)
+
+
+def _of_process(service: dict[str, Any]) -> Iterator[str]:
+    """A service that runs `photochrom`."""
     drain = float(service["environment"].get("PHOTOCHROM_DRAIN_SECONDS", "inf"))
     if seconds(service.get("stop_grace_period", "10s")) < drain + 10:
         yield f"stop_grace_period is not above the {drain:.0f} s to drain"
     if service.get("restart") != "unless-stopped" and "people" not in service.get("profiles", ()):
         yield "it is not started again: restart"
-    if service["image"].removeprefix(OURS).partition(":")[0] != service["build"]["target"]:
-        yield "image and target have different names"
-    if service["build"]["target"] not in targets:
-        yield f"the Dockerfile has no {service['build']['target']}"
     if (command := (service.get("command") or ["--help"])[0]) not in commands():
         yield f"there is no command {command}"
-    yield from (f"there is no setting {name}" for name in unknown_settings(service["environment"]))
-    mounted = {secret["target"] for secret in service.get("secrets", ())}
-    yield from (f"it has no secret {name}" for name in {"photochrom_redis_url", "aws_credentials"} - mounted)
+    if "photochrom_redis_url" not in _mounted(service):
+        yield "it has no secret photochrom_redis_url"
+    if command in ("worker", "training") and CACHE not in {v["target"] for v in service.get("volumes", ())}:
+        yield f"it cannot write to {CACHE}"
+    check = service.get("healthcheck") or {}
+    if check.get("test") and HEARTBEAT not in check["test"]:
+        yield "its health check asks for something other than the heartbeat"
+
+
+def _mounted(service: dict[str, Any]) -> set[str]:
+    """The names of its files in /run/secrets."""
+    return {(secret.get("target") or secret["source"]).rpartition("/")[2] for secret in service.get("secrets", ())}
+
+
+def _devices(service: dict[str, Any]) -> set[str]:
+    resources = service.get("deploy", {}).get("resources", {})
+    return {device.get("driver") for device in resources.get("reservations", {}).get("devices", ())}
+
+
+def _of_s3(service: dict[str, Any]) -> Iterator[str]:
+    """SeaweedFS: nothing but S3 may be reached past the container's own loopback device."""
+    named = dict(word.split("=", 1) for word in service["command"] if "=" in word)
+    yield from (f"{name} is not {value}" for name, value in S3_OPTIONS.items() if named.get(name) != value)
+    parts = {word.partition("=")[0] for word in service["command"] if word.partition("=")[2] in ("", "true")}
+    yield from (f"it has another way in: {name}" for name in sorted(parts - S3_PARTS))
+    yield from (f"it has no secret {name}" for name in sorted(S3_SECRETS - _mounted(service)))
+    if service.get("user") != S3_USER:
+        yield f"it cannot write its data: user is not {S3_USER}"
+    if not service.get("read_only") or "ALL" not in service.get("cap_drop", ()):
+        yield "it has more rights than it needs: read_only, cap_drop"
 
 
 def _of_redis(service: dict[str, Any]) -> Iterator[str]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.deploy.findings import Finding, run
-from tests.deploy.images import SHELLS, faults_of_check, is_pinned, program_of
+from tests.deploy.images import CACHE, HEARTBEAT, SHELLS, faults_of_check, is_pinned, program_of
+from tests.deploy.locks import EXTRAS
 
 DOCKERFILE = "deploy/docker/Dockerfile"
+CACHES = ("PHOTOCHROM_MODEL_CACHE", "PHOTOCHROM_TRAINING_FOLDER", "TORCH_HOME")
+"""Where images that train put what they fetch; by itself that is in a home that nobody can write to."""
 
 
 class Stage(NamedTuple):
@@ -88,8 +92,13 @@ def _of_stage(stage: Stage, stages: dict[str, Stage], root: Path) -> Iterator[st
 
 def _of_run(line: str) -> Iterator[str]:
     for command in line.split("&&"):
-        if re.search(r"\bpip\b.* install\b", command) and not re.search(r"--require-hashes|--no-deps", command):
+        if not (installs := re.search(r"\bpip\b.* install\b(.*)", command)):
+            continue
+        if not re.search(r"--require-hashes|--no-deps", command):
             yield f"neither hashes nor --no-deps: {command.strip()}"
+        # names, but for the files that -r names, and what lies here
+        named = re.sub(r"\s(-r|--requirement)[\s=]\S+|\s-\S+", " ", installs[1]).split()
+        yield from (f"{name} is installed in any version" for name in named if "==" not in name and "/" not in name)
 
 
 def _of_command(keyword: str, rest: str) -> Iterator[str]:
@@ -104,6 +113,8 @@ def _of_command(keyword: str, rest: str) -> Iterator[str]:
         return
     if keyword == "HEALTHCHECK":
         yield from (f"health check: {problem}" for problem in faults_of_check(command))
+        if HEARTBEAT not in command:
+            yield f"health check: it does not ask for {HEARTBEAT}"
     elif program_of(command) in SHELLS:
         yield f"{keyword} starts a shell as process 1"
 
@@ -116,3 +127,19 @@ def _of_image(name: str, stages: dict[str, Stage]) -> Iterator[str]:
     for needed in ("ENTRYPOINT", "HEALTHCHECK"):
         if needed not in {keyword for keyword, _ in instructions}:
             yield f"it has no {needed}"
+    if _trains(instructions, stages):
+        values = environment(instructions)
+        yield from (f"{name} is not in {CACHE}" for name in CACHES if not values.get(name, "").startswith(f"{CACHE}/"))
+
+
+def environment(instructions: list[tuple[str, str]]) -> dict[str, str]:
+    """What ENV instructions set, the last word for each name."""
+    words = [word for keyword, rest in instructions if keyword == "ENV" for word in shlex.split(rest)]
+    return dict(word.split("=", 1) for word in words)
+
+
+def _trains(instructions: list[tuple[str, str]], stages: dict[str, Stage]) -> bool:
+    """Whether an image holds what a lock file with the extra `training` has."""
+    copied = [match for _, rest in instructions for match in re.findall(r"--from=(\S+)", rest)]
+    text = " ".join(rest for name in copied if name in stages for _, rest in chain(name, stages))
+    return any(name in text for name, extras in EXTRAS.items() if "training" in extras)

@@ -10,8 +10,14 @@ PINNED = re.compile(
     r"[a-z0-9./-]+:v?\d+\.\d+(\.\d+)?[a-z0-9.-]*(@sha256:[0-9a-f]{64})?|[a-z0-9./:-]+@sha256:[0-9a-f]{64}"
 )
 SHELLS = ("sh", "bash", "dash", "ash")
-IMPORTING = ("python", "python3", "photochrom")
+IMPORTING = re.compile(r"python[\d.]*|photochrom|celery")
 """Programs that a health check must not be: each start of theirs costs more than what it asks."""
+
+HEARTBEAT, READY = "/run/photochrom/heartbeat", "/run/photochrom/ready"
+"""Files that say that a process is alive, whatever else is away, and that it could work now."""
+
+CACHE = "/var/cache/photochrom"
+"""Where the images keep what they fetch: models, photographs to learn from, first weights."""
 
 BESIDE_SETTINGS = {"PHOTOCHROM_READY_FILE"}
 """What the processes take from the environment and is no field of the settings."""
@@ -29,10 +35,9 @@ def program_of(command: Iterable[str]) -> str:
 
 def faults_of_check(command: list[str]) -> Iterator[str]:
     """What is wrong with a health check or probe."""
-    program = program_of(command)
-    if program in SHELLS:
+    if program_of(command) in SHELLS:
         yield "it starts a shell"
-    if program in IMPORTING or any(word in IMPORTING for word in command):
+    if any(IMPORTING.fullmatch(program_of([word])) for word in command):
         yield "it imports the application"
 
 

@@ -1,6 +1,7 @@
 """KEDA's objects: a schema of the fields that exist, and whether the queues they watch are those that Celery keeps.
 
-The fields are those of KEDA 2.17 (config/crd/bases in its repository); a trigger's are those of its Redis lists scaler.
+The fields are those of KEDA 2.17 (config/crd/bases in its repository); a trigger's are those of its Redis lists scaler,
+or of the one that counts pods.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from worker import keys
 
 PRIORITIES = (0, 3, 6, 9)
 """Celery's four on Redis, the highest first."""
+
+FUNCTIONS = {"max", "min"}
+"""Of expr, the language of formulas, as far as it is used here."""
 
 TEXT, COUNT = {"type": "string"}, {"type": "integer", "minimum": 0}
 
@@ -44,19 +48,36 @@ _REDIS = dict.fromkeys(
     ),
     TEXT,
 )
-_TRIGGER = _closed(
+_OF_TRIGGERS = {
+    "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
+    "metricType": {"enum": ["AverageValue", "Value"]},
+    "useCachedMetrics": {"type": "boolean"},
+}
+_LIST = _closed(
     {
+        **_OF_TRIGGERS,
         "type": {"const": "redis"},
-        "name": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"},
         "metadata": _closed(_REDIS, "listName"),
         "authenticationRef": _closed({"name": TEXT, "kind": TEXT}, "name"),
-        "metricType": {"enum": ["AverageValue", "Value"]},
-        "useCachedMetrics": {"type": "boolean"},
     },
-    "type",
-    "name",
-    "metadata",
+    *("type", "name", "metadata", "authenticationRef"),
 )
+_PODS = _closed(
+    {
+        **_OF_TRIGGERS,
+        "type": {"const": "kubernetes-workload"},
+        "metadata": _closed(dict.fromkeys(("podSelector", "value", "activationValue"), TEXT), "podSelector", "value"),
+    },
+    *("type", "name", "metadata"),
+)
+_TRIGGER = {
+    "type": "object",
+    "properties": {"type": {"enum": ["redis", "kubernetes-workload"]}},
+    "required": ["type"],
+    "if": {"properties": {"type": {"const": "redis"}}},
+    "then": _LIST,
+    "else": _PODS,
+}
 _SCALING_MODIFIERS = _closed(
     {"formula": TEXT, "target": TEXT, "activationTarget": TEXT, "metricType": {"enum": ["AverageValue", "Value"]}},
     "formula",
@@ -132,18 +153,24 @@ def faults_of_scaling(scaled: dict[str, Any], things: list[dict[str, Any]]) -> I
         yield f"there is no Deployment {spec['scaleTargetRef']['name']} to scale"
     elif "replicas" in target["spec"]:
         yield "its Deployment says how many replicas there are, too: each apply would undo the scaling"
-    watched = {trigger["metadata"].get("listName") for trigger in spec["triggers"]}
+    lists = [trigger for trigger in spec["triggers"] if trigger["type"] == "redis"]
+    watched = {trigger["metadata"]["listName"] for trigger in lists}
     wanted = {*map(keys.queue, PRIORITIES), keys.UNACKED.format(role="colorize")}
     yield from (f"nothing watches {name!r}" for name in wanted - watched)
     yield from (f"there is no queue {name!r}" for name in watched - wanted)
     names = {trigger["name"] for trigger in spec["triggers"]}
     formula = spec.get("advanced", {}).get("scalingModifiers", {}).get("formula", "")
-    yield from (
-        f"the formula leaves out or invents {name}" for name in names ^ set(re.findall(r"[A-Za-z_]\w*", formula))
-    )
-    for trigger in spec["triggers"]:
+    said = set(re.findall(r"[A-Za-z_]\w*", formula)) - FUNCTIONS
+    yield from (f"the formula leaves out or invents {name}" for name in names ^ said)
+    for trigger in lists:
         if not any(_is(thing, "TriggerAuthentication", trigger["authenticationRef"]["name"]) for thing in things):
             yield f"there is no TriggerAuthentication {trigger['authenticationRef']['name']}"
+    if target is not None:
+        own = target["spec"]["selector"]["matchLabels"]
+        for trigger in spec["triggers"]:
+            selector = trigger["metadata"].get("podSelector")
+            if selector and dict(part.split("=", 1) for part in selector.split(",") if "=" in part) != own:
+                yield f"it counts the pods of {selector}, not its own"
 
 
 def _is(thing: dict[str, Any], kind: str, name: str) -> bool:

@@ -11,7 +11,17 @@ import yaml
 
 from tests.deploy import keda
 from tests.deploy.findings import Finding, run
-from tests.deploy.images import SHELLS, commands, faults_of_check, is_pinned, program_of, unknown_settings
+from tests.deploy.images import (
+    CACHE,
+    HEARTBEAT,
+    READY,
+    SHELLS,
+    commands,
+    faults_of_check,
+    is_pinned,
+    program_of,
+    unknown_settings,
+)
 
 OVERLAYS = "deploy/kubernetes/overlays"
 VERSION = "1.31"
@@ -20,13 +30,17 @@ VERSION = "1.31"
 NOTICE_OF_SPOT = 120
 """Seconds between the notice that a spot instance is taken away (EC2's) and its end."""
 
-PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+PROBES = {"startupProbe": HEARTBEAT, "livenessProbe": HEARTBEAT, "readinessProbe": READY}
+"""Each, and the file that it asks for. What restarts a pod must not depend on Redis or S3, as readiness does."""
+
 CONTAINER_RIGHTS = {
     "allowPrivilegeEscalation": False,
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
 WRITTEN_TO = {"/tmp", "/run/photochrom", "/run/photochrom-metrics"}
+GPU = "nvidia.com/gpu"
+ANYWHERE = {"0.0.0.0/0", "::/0"}
 
 Thing = dict[str, Any]
 
@@ -65,6 +79,24 @@ def _of_thing(thing: Thing, things: list[Thing], overlay: str) -> Iterator[str]:
         wanted = thing["spec"]["selector"]["matchLabels"]
         if not any(wanted.items() <= _labels(other).items() for other in _of_kind("Deployment", things)):
             yield "it selects no pods"
+    elif thing["kind"] == "NetworkPolicy":
+        for rule in thing["spec"].get("ingress", ()):
+            yield from _of_passage(rule, rule.get("from", []))
+        for rule in thing["spec"].get("egress", ()):
+            yield from _of_passage(rule, rule.get("to", []))
+
+
+def _of_passage(rule: Thing, peers: list[Thing]) -> Iterator[str]:
+    """A rule of a NetworkPolicy: what it leaves out it allows."""
+    if not peers or not rule.get("ports"):
+        yield f"it lets everything pass, by port or by place: {rule}"
+    for peer in peers:
+        block = peer.get("ipBlock", {})
+        if block.get("cidr") in ANYWHERE and (
+            "169.254.0.0/16" not in block.get("except", ())
+            or [port.get("port") for port in rule.get("ports", ())] != [443]
+        ):
+            yield f"it opens more than port 443 to everywhere, or the node's metadata: {rule}"
 
 
 def _of_all(things: list[Thing]) -> Iterator[str]:
@@ -75,8 +107,12 @@ def _of_all(things: list[Thing]) -> Iterator[str]:
     ]
     if not any({"Ingress", "Egress"} == set(policy["spec"]["policyTypes"]) for policy in closed):
         yield "no NetworkPolicy denies what is not allowed"
-    if not any(True for _ in _of_kind("ScaledObject", things)):
-        yield "nothing scales the workers"
+    for kind, problem in (
+        ("ScaledObject", "nothing scales the workers"),
+        ("PodDisruptionBudget", "all workers may be taken away at once: PodDisruptionBudget"),
+    ):
+        if not any(True for _ in _of_kind(kind, things)):
+            yield problem
 
 
 def _of_deployment(thing: Thing, things: list[Thing], overlay: str) -> Iterator[str]:
@@ -116,12 +152,17 @@ def _of_container(container: Thing) -> Iterator[str]:
     limits = container.get("resources", {})
     if not {"cpu", "memory"} <= limits.get("requests", {}).keys() or "memory" not in limits.get("limits", {}):
         yield "it does not say what it needs, or has no limit of memory"
-    for name in PROBES:
+    for name, file in PROBES.items():
         probe = container.get(name, {}).get("exec", {}).get("command")
         yield from (f"{name}: {problem}" for problem in faults_of_check(probe or []))
         if not probe:
             yield f"it has no {name} by a program"
-    if missing := WRITTEN_TO - {mount["mountPath"] for mount in container["volumeMounts"]}:
+        elif file not in probe:
+            yield f"{name} does not ask for {file}"
+    if ("/cuda:" in container["image"]) != (GPU in limits.get("limits", {})):
+        yield f"image and {GPU} do not belong together"
+    needed = WRITTEN_TO | ({CACHE} if command in ("worker", "training") else set())
+    if missing := needed - {mount["mountPath"] for mount in container["volumeMounts"]}:
         yield f"it cannot write to {', '.join(sorted(missing))}"
 
 

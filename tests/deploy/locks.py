@@ -31,7 +31,9 @@ def check(root: Path) -> list[Finding]:
         if name == "cpu.lock":
             pins |= versions((root / FOLDER / "torch-cpu.txt").read_text())
             found += [Finding(name, f"{left} is for GPUs") for left in pins if left.startswith(("nvidia-", "cuda-"))]
-        found += [Finding(name, problem) for problem in (*_unmet(wanted, pins), *_without_hash(text))]
+        found += [Finding(name, problem) for problem in _unmet(wanted, pins)]
+    for lock in sorted((root / FOLDER).glob("*.lock")):
+        found += [Finding(lock.name, problem) for problem in _without_hash(lock.read_text())]
     cuda, cpu = (versions((root / FOLDER / name).read_text()) for name in ("cuda.lock", "torch-cpu.txt"))
     if cpu != {name: cuda.get(name) for name in OF_THEIR_OWN_INDEX}:
         found.append(Finding("torch-cpu.txt", "it is not the torch of cuda.lock"))
@@ -63,5 +65,5 @@ def _unmet(wanted: list[str], pins: dict[str, str]) -> Iterator[str]:
 
 def _without_hash(text: str) -> Iterator[str]:
     for line in re.sub(r"\\\n", " ", text).splitlines():
-        if "==" in line and not line.lstrip().startswith("#") and "--hash=sha256:" not in line:
+        if line.strip() and not line.lstrip().startswith("#") and "--hash=sha256:" not in line:
             yield f"no hash for {line.split()[0]}"

@@ -44,7 +44,8 @@ def test_kubernetes_asks_what_the_image_asks():
     for role in ("worker", "control", "training"):
         [deployment] = yaml.safe_load_all((ROOT / f"deploy/kubernetes/base/{role}.yaml").read_text())
         [container] = deployment["spec"]["template"]["spec"]["containers"]
-        assert container["livenessProbe"]["exec"]["command"] == health_check()
+        for probe in ("startupProbe", "livenessProbe"):
+            assert container[probe]["exec"]["command"] == health_check()
 
 
 def test_the_images_are_three():

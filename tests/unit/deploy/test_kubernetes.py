@@ -1,7 +1,6 @@
 """The overlays, as kustomize builds them."""
 
-import json
-from functools import partial
+import math
 
 import pytest
 import yaml
@@ -40,20 +39,52 @@ def test_the_lists_that_are_watched_are_those_that_celery_reads(built, no_settin
             f"{keys.QUEUE}{channel.sep}{priority}" if priority else keys.QUEUE for priority in channel.priority_steps
         }
     triggers = one(built["cpu"], "ScaledObject", "worker")["spec"]["triggers"]
-    watched = {trigger["metadata"]["listName"] for trigger in json.loads(json.dumps(triggers))}
+    watched = {trigger["metadata"]["listName"] for trigger in triggers if trigger["type"] == "redis"}
     assert watched - celery == {keys.UNACKED.format(role="colorize")}
     assert celery - watched == set()
     assert celery == {keys.queue(priority) for priority in PRIORITIES}
 
 
-def test_a_pod_is_kept_for_every_job_in_hand(built):
-    """As KEDA reckons: the formula by the target is the number of pods."""
-    for overlay, in_hand_of_a_pod in (("cpu", 4), ("gpu", 32)):
-        modifiers = one(built[overlay], "ScaledObject", "worker")["spec"]["advanced"]["scalingModifiers"]
-        waiting = dict.fromkeys(("urgent", "high", "normal", "low"), 0)
-        reckon = partial(eval, modifiers["formula"], {})
-        assert reckon({**waiting, "in_hand": 5 * in_hand_of_a_pod}) == 5 * int(modifiers["target"])
-        assert reckon({**waiting, "in_hand": 0, "low": 1}) > 0
+@pytest.fixture(params=[("cpu", 4), ("gpu", 32)], ids=["cpu", "gpu"])
+def scaled(built, request):
+    """How many pods KEDA asks for, formula by target and rounded up; and how many jobs one pod takes."""
+    overlay, jobs_of_a_pod = request.param
+    modifiers = one(built[overlay], "ScaledObject", "worker")["spec"]["advanced"]["scalingModifiers"]
+    nothing = dict.fromkeys(("urgent", "high", "normal", "low", "in_hand", "pods"), 0)
+
+    def pods_for(**counted):
+        return math.ceil(eval(modifiers["formula"], {}, {**nothing, **counted}) / int(modifiers["target"]))
+
+    return pods_for, jobs_of_a_pod
+
+
+@pytest.mark.parametrize("pods", [1, 5, 40])
+def test_pods_that_are_full_stay(scaled, pods):
+    pods_for, jobs_of_a_pod = scaled
+    assert pods_for(in_hand=pods * jobs_of_a_pod, pods=pods) == pods
+
+
+def test_pods_with_one_job_each_stay(scaled):
+    pods_for, _ = scaled
+    assert pods_for(in_hand=12, pods=12) == 12
+    assert pods_for(in_hand=15, pods=12) == 12
+
+
+def test_of_pods_without_work_only_those_go_for_which_there_is_no_job(scaled):
+    pods_for, _ = scaled
+    assert pods_for(in_hand=3, pods=12) == 3
+    assert pods_for(pods=12) == 0
+
+
+def test_what_waits_asks_for_more(scaled):
+    pods_for, jobs_of_a_pod = scaled
+    assert pods_for(low=1) == 1
+    assert pods_for(normal=4 * jobs_of_a_pod, urgent=4 * jobs_of_a_pod, in_hand=jobs_of_a_pod, pods=1) == 3
+
+
+def test_jobs_in_hand_do_not_ask_for_more_by_themselves(scaled):
+    pods_for, jobs_of_a_pod = scaled
+    assert pods_for(in_hand=jobs_of_a_pod, pods=1) == 1
 
 
 def test_the_gpu_is_the_workers_alone(built):

@@ -11,25 +11,6 @@ from tests.deploy.findings import ROOT
 DOCKERFILE, COMPOSE, BASE = "deploy/docker/Dockerfile", "deploy/compose.yaml", "deploy/kubernetes/base"
 
 
-@pytest.fixture
-def planted(tmp_path):
-    """Replaces a text in a copy of the repository's files, and gives back what a check then finds, as one text."""
-    for name in ("deploy/docker", "deploy/kubernetes", "deploy/aws"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", COMPOSE):
-        shutil.copy(ROOT / name, tmp_path / name)
-    for name in ("worker", "producer", "training"):
-        (tmp_path / name).mkdir()
-
-    def plant(check, path, text, instead, count=1):
-        file = tmp_path / path
-        assert text in file.read_text(), f"{path} has no {text!r} any more"
-        file.write_text(file.read_text().replace(text, instead, count))
-        return "\n".join(map(str, check.check(tmp_path)))
-
-    return plant
-
-
 @pytest.mark.parametrize("check", [dockerfiles, locks, compose, kubernetes, policies])
 def test_the_files_of_the_repository_are_in_order(check):
     assert check.check(ROOT) == []
@@ -48,6 +29,12 @@ def test_the_files_of_the_repository_are_in_order(check):
         ("libjpeg-turbo-progs=1:2.1.5-*", "libjpeg-turbo-progs", "DL3008"),
         ("--require-hashes -r deploy/docker/cuda.lock", "-r deploy/docker/cuda.lock", "neither hashes"),
         ("COPY worker worker", "COPY workers worker", "workers is not there"),
+        ("--no-deps /wheels/*.whl", "--no-deps photochrom", "photochrom is installed in any version"),
+        ('CMD ["find", "/run/photochrom/heartbeat"', 'CMD ["python3.11", "-m", "worker"', "imports the application"),
+        ('"/run/photochrom/heartbeat", "-mmin"', '"/run/photochrom/ready", "-mmin"', "does not ask for"),
+        ("ENV TORCH_HOME=/var/cache/photochrom/torch", "", "worker: TORCH_HOME is not in"),
+        ("TORCH_HOME=/var/cache", "TORCH_HOME=/home", "cuda: TORCH_HOME is not in"),
+        ("MODEL_CACHE=/var/cache/photochrom/models", "MODEL_CACHE=models", "PHOTOCHROM_MODEL_CACHE is not in"),
     ],
 )
 def test_a_fault_in_the_dockerfile_is_found(planted, text, instead, says):
@@ -67,6 +54,8 @@ def test_an_image_without_a_health_check_is_found(planted):
         ("cpu.lock", r"(?m)^numpy==.*\n(    --hash.*\n)+", "", "numpy>=2 is not met"),
         ("submit.lock", r"(?m)^(boto3==\S+) \\\n(    --hash.*\n)+", r"\1\n", "no hash for boto3"),
         ("torch-cpu.txt", r"torch==\S+", "torch==2.9.0", "not the torch of cuda.lock"),
+        ("build.lock", r"(?m)^(setuptools==\S+) \\\n(    --hash.*\n)+", r"\1\n", "no hash for setuptools"),
+        ("build.lock", r"(?m)^setuptools==\S+ \\\n(    --hash.*\n)+", "setuptools\n", "no hash for setuptools"),
     ],
 )
 def test_a_fault_in_a_lock_file_is_found(planted, file, pattern, instead, says):
@@ -96,6 +85,19 @@ def test_a_fault_in_a_lock_file_is_found(planted, file, pattern, instead, says):
         ('"127.0.0.1:3000:3000"', '"3000:3000"', "open to everybody"),
         ("security_opt", "privileged: true\n  security_opt", "runs as root"),
         ("target: photochrom_redis_url}", "target: redis_url}", "no secret photochrom_redis_url"),
+        ("source: models, target: /var/cache/photochrom}", "source: models, target: /models}", "cannot write to /var"),
+        ('command: ["control"]', 'command: ["control"]\n    healthcheck: {test: [CMD, "true"]}', "than the heartbeat"),
+        ("            - {driver: nvidia, count: 1, capabilities: [gpu]}\n", "            []\n", "it gets no GPU"),
+        ("- -ip.bind=127.0.0.1", "- -ip.bind=0.0.0.0", "-ip.bind is not 127.0.0.1"),
+        ("- -ip.bind=127.0.0.1\n", "- -logtostderr\n", "-ip.bind is not 127.0.0.1"),
+        ("      - server\n", "      - mini\n", "another way in: mini"),
+        ("      - -filer\n", "      - -filer\n      - -webdav\n", "another way in: -webdav"),
+        ("      - -filer\n", "      - -filer\n      - -iam=true\n", "another way in: -iam"),
+        ("- -config_dir=/run/secrets  #", "- -logtostderr  #", "-config_dir is not /run/secrets"),
+        ("target: security.toml}", "target: seaweedfs.toml}", "s3: it has no secret security.toml"),
+        ('user: "1000:1000"', 'user: "1001:1001"', "s3: it cannot write its data"),
+        ('user: "1000:1000"  #', "init: true  #", "s3: it cannot write its data"),
+        ("    read_only: true\n    tmpfs: [", "    tmpfs: [", "s3: it has more rights than it needs"),
     ],
 )
 def test_a_fault_in_the_compose_file_is_found(planted, text, instead, says):
@@ -117,7 +119,19 @@ def test_a_fault_in_the_compose_file_is_found(planted, text, instead, says):
         ("kustomization.yaml", "  - network.yaml", "  - networks.yaml", "networks.yaml"),
         ("kustomization.yaml", "newTag: 0.1.0", "newTag: latest", "names no version"),
         ("network.yaml", "policyTypes: [Ingress, Egress]", "policyTypes: [Ingress]", "denies what is not allowed"),
+        ("network.yaml", "  egress:\n", "  egress:\n    - {}\n", "lets everything pass"),
+        ("network.yaml", "      ports: [{protocol: TCP, port: metrics}]\n", "", "lets everything pass"),
+        ("network.yaml", ", except: [169.254.0.0/16]", "", "the node's metadata"),
+        ("network.yaml", "{protocol: TCP, port: 443}", "{protocol: TCP, port: 80}", "more than port 443"),
+        ("kustomization.yaml", "  - disruption.yaml\n", "", "all workers may be taken away at once"),
         ("disruption.yaml", "component: worker", "component: workers", "selects no pods"),
+        ("worker.yaml", "[find, /run/photochrom/heartbeat", "[find, /run/photochrom/ready", "startupProbe does not"),
+        ("worker.yaml", "[test, -e, /run/photochrom/ready]", "[test, -e, /tmp]", "readinessProbe does not ask for"),
+        ("worker.yaml", "[test, -e, /run/photochrom/ready]", "[/usr/bin/python3.11, -c]", "imports the application"),
+        ("training.yaml", "mountPath: /var/cache/photochrom}", "mountPath: /cache}", "cannot write to /var/cache"),
+        ("scaling.yaml", "component=worker", "component=control", "counts the pods of"),
+        ("scaling.yaml", "podSelector:", "podSelecter:", "podSelecter"),
+        ("scaling.yaml", "type: kubernetes-workload", "type: cron", "cron"),
         ("scaling.yaml", "pollingInterval", "pollInterval", "pollInterval"),
         ("scaling.yaml", 'listLength: "4"', 'listLenght: "4"', "listLenght"),
         ("scaling.yaml", r"\x06\x166", r"\x06\x165", "nothing watches"),
@@ -136,6 +150,18 @@ def test_a_fault_in_the_kubernetes_files_is_found(planted, tmp_path, file, text,
 def test_a_grace_period_beyond_the_notice_of_a_spot_instance_is_found(planted):
     spot = "deploy/kubernetes/overlays/spot/kustomization.yaml"
     assert "longer than the notice" in planted(kubernetes, spot, "PeriodSeconds: 110", "PeriodSeconds: 130")
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("image: photochrom/cuda\n", "image: photochrom/worker\n"),
+        (', nvidia.com/gpu: "1"}\n            volumes', "}\n            volumes"),
+    ],
+)
+def test_a_gpu_without_its_image_or_an_image_without_its_gpu_is_found(planted, text, instead):
+    gpu = "deploy/kubernetes/overlays/gpu/kustomization.yaml"
+    assert "do not belong together" in planted(kubernetes, gpu, text, instead)
 
 
 @pytest.mark.parametrize(

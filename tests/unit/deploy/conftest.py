@@ -1,0 +1,27 @@
+"""A copy of the repository's files, to plant faults in."""
+
+import shutil
+
+import pytest
+
+from tests.deploy.compose import FILE as COMPOSE
+from tests.deploy.findings import ROOT
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """Replaces a text in a copy of the repository's files, and gives back what a check then finds, as one text."""
+    for name in ("deploy/docker", "deploy/kubernetes", "deploy/aws", "deploy/monitoring"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", COMPOSE):
+        shutil.copy(ROOT / name, tmp_path / name)
+    for name in ("worker", "producer", "training"):
+        (tmp_path / name).mkdir()
+
+    def plant(check, path, text, instead, count=1):
+        file = tmp_path / path
+        assert text in file.read_text(), f"{path} has no {text!r} any more"
+        file.write_text(file.read_text().replace(text, instead, count))
+        return "\n".join(map(str, check.check(tmp_path)))
+
+    return plant
