@@ -1,9 +1,9 @@
-"""`photochrom bench`: where the time of a photograph goes, on this machine."""
+"""`photochrom bench`: where the time of a photograph goes on this machine, and how near that is to what bounds it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from deploy import bench_local
 from deploy.bench_machine import describe
 from deploy.bench_passage import Passage, bottleneck
 from deploy.bench_photographs import Kind, generated, own
+from deploy.bench_ratios import Place, bound_rows, on_local_files, ratio_rows, through_stack
 from worker.engine import Engine, prepare_process
 from worker.local import load_engine
 from worker.stages import STAGES
@@ -20,6 +21,16 @@ from worker.stages import STAGES
 MEGABYTES_THROUGH_STACK = 64
 FEWEST_THROUGH_STACK, MOST_THROUGH_STACK = 8, 96
 """Through the stack go so many megabytes of each kind, but at least and at most so many images."""
+
+TITLES: dict[Place, str] = {
+    "local": "On local files, one process with one thread",
+    "stack": "Through queue and S3",
+}
+
+CAPTIONS: dict[Place, str] = {
+    "local": "Wall clock, where CPU is not said. The bound: network and codec alone, one after the other.",
+    "stack": "Wall clock, where CPU is not said. The bound: the CPU of the three bare parts.",
+}
 
 
 @dataclass(frozen=True)
@@ -40,16 +51,20 @@ class Report:
 
     def tables(self) -> list[Table]:
         """For people, one for each place."""
-        titled = {"On local files, one process with one thread": self.local, "Through queue and S3": self.stack}
-        return [table(title, passages) for title, passages in titled.items() if passages]
+        told = self.summary()
+        passages: dict[Place, list[Passage]] = {"local": self.local, "stack": self.stack}
+        return [table(place, measured, told[place]) for place, measured in passages.items() if measured]
 
     def summary(self) -> dict[str, Any]:
         """The report as plain JSON values."""
+        local = {passage.kind: passage for passage in self.local}
         return {
             "machine": self.machine,
             "model": self.model,
-            "local": [passage.summary() for passage in self.local],
-            "stack": [passage.summary() for passage in self.stack],
+            "local": [passage.summary() | {"ratios": on_local_files(passage)} for passage in self.local],
+            "stack": [
+                passage.summary() | {"ratios": through_stack(passage, local[passage.kind])} for passage in self.stack
+            ],
             "bottleneck": self.closing,
         }
 
@@ -59,7 +74,7 @@ def bench(
     model: str,
     repetitions: int,
     workers: int | None,
-    through_stack: bool,
+    with_stack: bool,
     tell: Callable[[str], None],
 ) -> Report:
     """Measure the generated photographs, or the user's own, on local files and through the stack.
@@ -72,7 +87,8 @@ def bench(
     engine: Engine = load_engine(model)
     local = bench_local.measure(kinds, engine, repetitions, tell)
     name = f"{engine.card.name} {engine.card.sha256[:12]}; {engine.describe()}"
-    return Report(describe(), name, local, _through_stack(kinds, workers, tell) if through_stack else [])
+    stack = _through_stack(kinds, workers, tell) if with_stack else []
+    return Report(describe(), name, local, with_bounds(stack, local))
 
 
 def _through_stack(kinds: list[Kind], workers: int | None, tell: Callable[[str], None]) -> list[Passage]:
@@ -81,15 +97,22 @@ def _through_stack(kinds: list[Kind], workers: int | None, tell: Callable[[str],
     return bench_stack.measure(kinds, workers, images_for, tell)
 
 
+def with_bounds(stack: list[Passage], local: list[Passage]) -> list[Passage]:
+    """Passages through the stack with the bounds that were measured beside those on local files as well."""
+    bounds = {passage.kind: passage.bounds for passage in local}
+    return [replace(passage, bounds=bounds[passage.kind] | passage.bounds) for passage in stack]
+
+
 def images_for(kind: Kind) -> int:
     """How many go through the stack: each file at least once, and enough for a rate."""
     wanted = round(MEGABYTES_THROUGH_STACK * 1e6 / kind.mean_bytes)
     return max(len(kind.samples), min(max(wanted, FEWEST_THROUGH_STACK), MOST_THROUGH_STACK))
 
 
-def table(title: str, passages: list[Passage]) -> Table:
-    """Stages down, kinds of photographs across: milliseconds of an image, and the share of all stages."""
-    made = Table(title=title, title_justify="left")
+def table(place: Place, passages: list[Passage], told: list[dict[str, Any]]) -> Table:
+    """Stages down, kinds of photographs across: milliseconds of an image, and the share of all stages; below them the
+    bounds and ratios, from what is told of the passages to machines."""
+    made = Table(title=TITLES[place], title_justify="left", caption=CAPTIONS[place], caption_justify="left")
     made.add_column("ms an image")
     for passage in passages:
         made.add_column(passage.kind, justify="right")
@@ -102,8 +125,13 @@ def table(title: str, passages: list[Passage]) -> Table:
     if any(passage.servers_cpu for passage in passages):
         made.add_row("CPU of the servers", *(_cell(p.servers_cpu / p.images) for p in passages))
     made.add_section()
+    for row in bound_rows(place, told):
+        made.add_row(*row)
+    made.add_section()
     made.add_row("processes", *(str(passage.processes) for passage in passages))
     made.add_row("images/s", *(f"{passage.images_per_second:.1f}" for passage in passages))
+    for row in ratio_rows(told):
+        made.add_row(*row)
     return made
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from worker.stages import STAGES, Spent, Stage
+
+Bare = Literal["network", "codec", "s3_client"]
+"""Parts of a photograph's way that are measured alone, with nothing around them."""
 
 COLOURING: tuple[Stage, ...] = ("read", "predict", "compose", "write")
 """Stages that follow one another for a photograph; S3 is asked beside them for the next one and the one before."""
@@ -30,6 +34,7 @@ class Passage:
 
     `stages` and `cpu` are sums over the `processes` that coloured them, `cpu` with what they did beside the stages;
     `servers_cpu` is that of Redis, S3 and control. Seconds of overlapping stages add up to more than the clock's.
+    `bounds` are what bare parts take for one image, by themselves, as far as they were measured.
     """
 
     kind: str
@@ -40,6 +45,7 @@ class Passage:
     processes: int = 1
     servers_cpu: float = 0.0
     overlapping: bool = False
+    bounds: dict[Bare, Spent] = field(default_factory=dict)
 
     @property
     def images_per_second(self) -> float:
@@ -48,7 +54,12 @@ class Passage:
     @property
     def in_stages(self) -> Spent:
         """The sum of all stages."""
-        return Spent(sum(spent.seconds for spent in self.stages.values()), sum(s.cpu for s in self.stages.values()))
+        return _sum(self.stages.values())
+
+    @property
+    def bound(self) -> Spent:
+        """The least that one image can take: its bare parts, one after the other."""
+        return _sum(self.bounds.values())
 
     @property
     def cpu_beside(self) -> float:
@@ -81,7 +92,12 @@ class Passage:
             "process_cpu_seconds_an_image": self.cpu / self.images,
             "servers_cpu_seconds_an_image": self.servers_cpu / self.images,
             "slowest": self.slowest,
+            "bounds": {name: {"seconds": bare.seconds, "cpu_seconds": bare.cpu} for name, bare in self.bounds.items()},
         }
+
+
+def _sum(parts: Collection[Spent]) -> Spent:
+    return Spent(sum(spent.seconds for spent in parts), sum(spent.cpu for spent in parts))
 
 
 def bottleneck(passages: list[Passage]) -> str:

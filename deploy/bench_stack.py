@@ -6,12 +6,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import cycle, islice
 from pathlib import Path
 
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from deploy.bench_local import difference
+from deploy.bench_bounds import bare_s3_client, spent_by
+from deploy.bench_local import difference, median
 from deploy.bench_machine import cpu_seconds
 from deploy.bench_passage import Passage
 from deploy.bench_photographs import Kind
@@ -21,13 +23,16 @@ from worker.errors import WorkerFault
 from worker.ledger import Counts, Ledger
 from worker.settings import Settings
 from worker.stages import STAGES, Spent, Stage
-from worker.store import Store
+from worker.store import Location, Store
 
 READ, WRITE = "s3://photochrom-bench-in/", "s3://photochrom-bench-out/"
 
 POLL = 0.02  # seconds between two looks at the ledger
 STUCK_AFTER = 300.0  # seconds without any outcome
 SETTLING = 0.2  # seconds after the last outcome, in which the last job is acknowledged
+
+BARE_CALLS = 5
+"""Of the bare S3 client for each kind, at least; each of the kind's photographs is asked for equally often."""
 
 METRICS = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder in which processes add up their counters; they read it when they import prometheus_client."""
@@ -50,6 +55,7 @@ class Measured:
         self.looks = 0
         self._metrics = metrics
         self._number = 0
+        self._last = READ, WRITE
 
     def passage(self, kind: Kind, images: int) -> Passage:
         """So many photographs of a kind, uploaded, submitted and waited for.
@@ -64,6 +70,7 @@ class Measured:
 
     def submitted(self, kind: str, source: str, destination: str, images: int) -> Passage:
         """The same with photographs that were uploaded before."""
+        self._last = source, destination
         workers, servers = list(self.stack.workers.values()), self._servers()
         before, cpu, servers_cpu = spent_in(self._metrics), cpu_of(workers), cpu_of(servers)
         seconds = self._submit(source, destination, images)
@@ -78,6 +85,16 @@ class Measured:
             servers_cpu=cpu_of(servers) - servers_cpu,
             overlapping=True,
         )
+
+    def bare_s3_clients(self, images: int) -> Iterator[Callable[[], None]]:
+        """The bare S3 client, for so many of the last passage's sources and their results, one in memory at a time."""
+        sources, results = (self._objects(Location.parse(place), images) for place in self._last)
+        target = Location.parse(f"{WRITE}bare/{time.time_ns()}")
+        for number, (source, result) in enumerate(zip(sources, results, strict=True)):
+            yield bare_s3_client(self.store, source, result, Location(target.bucket, f"{target.prefix}/{number}/"))
+
+    def _objects(self, place: Location, images: int) -> list[Location]:
+        return [Location(place.bucket, listed.key) for listed in islice(self.store.list(place), images)]
 
     def upload(self, kind: Kind, images: int, source: str) -> None:
         """So many objects below `source`, of the kind's photographs in turn."""
@@ -132,7 +149,10 @@ def measured_stack(workers: int | None = None) -> Iterator[Measured]:
 def measure(
     kinds: list[Kind], workers: int | None, images: Callable[[Kind], int], tell: Callable[[str], None]
 ) -> list[Passage]:
-    """Each kind through the stack once, after a few that warm the workers up. Raises WorkerFault."""
+    """Each kind through the stack once, after a few that warm the workers up, and then the bare S3 client.
+
+    Raises WorkerFault.
+    """
     tell("starting servers and workers")
     with measured_stack(workers) as measured:
         tell("warming up")
@@ -140,8 +160,16 @@ def measure(
         passages = []
         for kind in kinds:
             tell(f"{kind.name}, through the stack")
-            passages.append(measured.passage(kind, images(kind)))
+            passage = measured.passage(kind, images(kind))
+            passages.append(replace(passage, bounds={"s3_client": _bare_s3_client(measured, len(kind.samples))}))
         return passages
+
+
+def _bare_s3_client(measured: Measured, images: int) -> Spent:
+    """Of the last passage's first images on average; each by the median of as many calls as make enough in all."""
+    calls = -(-BARE_CALLS // images)
+    found = [median([spent_by([ask]) for _ in range(calls)]) for ask in measured.bare_s3_clients(images)]
+    return Spent(sum(each.seconds for each in found) / images, sum(each.cpu for each in found) / images)
 
 
 def spent_in(metrics: Path) -> dict[Stage, Spent]:

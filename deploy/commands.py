@@ -100,6 +100,9 @@ def bench(
     compose (join colour to luma), write (encode), store. With --stack the same photographs also go through queue, S3
     and worker processes, where fetching and storing run beside the colouring of other photographs.
 
+    Beside them stands what bounds them: the network, the codec and the S3 client, each alone with nothing around it,
+    and the ratios to that and to local files.
+
     A photograph of each kind is coloured once before, so that what is measured is a process that is warm. The last line
     says what is slowest and what would help. Nothing is left running, and your photographs are only read.
     """

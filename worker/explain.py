@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import json
 
 from worker.machine import machine
 from worker.settings import Settings, settings
-from worker.tuning import Choice, Tuning, tune
+from worker.tuning import BY_HAND, Choice, Tuning, tune
+
+OPENVINO = "openvino"
+EXTRA = "the extra photochrom[openvino]"
+
+_WHY_TORCH = "by default: every process computes the same bits"
 
 
 def tuned(concurrency: int | None, pool: str | None) -> Tuning:
@@ -56,6 +62,41 @@ def _numbers(tuning: Tuning) -> list[Choice]:
 
     found = choose(tuning.settings.device)
     return [
-        Choice("device", found.place.type, "what computes the network"),
+        Choice("device", found.place.type, _why_device(tuning, found.place.type)),
         Choice("precision", found.precision, "the fastest numbers that it has"),
+        _engine(tuning.settings),
     ]
+
+
+def _why_device(tuning: Tuning, found: str) -> str:
+    if settings().device != "auto":
+        return BY_HAND
+    if found != "cpu":
+        return "a GPU is here, and torch can use it"
+    pool = next(choice for choice in tuning.choices if choice.name == "pool")
+    if (pool.value, pool.why) == ("prefork", BY_HAND):
+        return "pool prefork is set by hand: no GPU is looked for, which processes that were forked cannot use"
+    return "no GPU is here that torch can use"
+
+
+def _engine(given: Settings) -> Choice:
+    """What computes the network, or how that will be found out: "auto" is settled once a model is loaded."""
+    if given.engine == "torch":
+        return Choice("engine", "torch", BY_HAND if "engine" in given.model_fields_set else _WHY_TORCH)
+    missing = _why_not_openvino(given.device)
+    if given.engine == OPENVINO:
+        follows = f"{missing}, and no model will load" if missing else "torch instead, where its colours differ"
+        return Choice("engine", OPENVINO, f"{BY_HAND}; {follows}")
+    if missing:
+        return Choice("engine", "torch", f"ENGINE is auto, but {missing}")
+    from worker.models.choice import MARGIN
+
+    why = f"measured when a model is loaded: {OPENVINO} if it is {MARGIN:g} times as fast, else torch"
+    return Choice("engine", "auto", why)
+
+
+def _why_not_openvino(device: str) -> str:
+    """Empty where it can be used. It is looked for, and not loaded."""
+    if device != "cpu":
+        return f"{OPENVINO} is for processors"
+    return "" if importlib.util.find_spec(OPENVINO) else f"{OPENVINO} is not installed ({EXTRA})"

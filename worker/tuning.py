@@ -126,7 +126,7 @@ class _Tuner:
             return [Choice("batch", 1, "image at a time: larger batches are slower on a CPU")]
         given = self.settings
         return [
-            Choice(name, getattr(given, name), BY_HAND if name in self._by_hand else f"{meaning}, by default")
+            Choice(name, getattr(given, name), f"{meaning}, {BY_HAND if name in self._by_hand else 'by default'}")
             for name, meaning in (
                 ("batch_images", "most images in a batch"),
                 ("batch_wait", "seconds that a batch waits for more"),

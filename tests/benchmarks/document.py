@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from deploy.bench_ratios import Place, bound_rows, ratio_rows
 from tests.benchmarks.capacity import Assumed, costs, report
 from tests.benchmarks.figures import shown
 from worker.stages import STAGES
@@ -23,7 +24,7 @@ DOCUMENT, BENCH, PASSAGES = DOCS / "speed.md", DOCS / "measured/bench.json", DOC
 GPU_IMAGES_PER_SECOND = 300.0
 """What the document assumes of a GPU's network; none was measured."""
 
-PLACES = {"local": "On local files, one process of one thread", "stack": "Through queue and S3"}
+PLACES: dict[Place, str] = {"local": "On local files, one process of one thread", "stack": "Through queue and S3"}
 
 
 def document(text: str) -> str:
@@ -75,7 +76,7 @@ def _value(figure: dict[str, Any]) -> str:
 
 
 def _passages(measured: dict[str, Any]) -> Iterator[str]:
-    """Where the time goes: stages down, kinds of photographs across."""
+    """Where the time goes, and how near that is to its bounds: stages down, kinds of photographs across."""
     for place, title in PLACES.items():
         passages = measured[place]
         stages = (stage for stage in STAGES if any(passage["seconds_an_image"][stage] for passage in passages))
@@ -83,7 +84,9 @@ def _passages(measured: dict[str, Any]) -> Iterator[str]:
         rows.append(("CPU of the process", *(_ms(passage["process_cpu_seconds_an_image"]) for passage in passages)))
         if place == "stack":
             rows.append(("CPU of the servers", *(_ms(passage["servers_cpu_seconds_an_image"]) for passage in passages)))
+        rows += bound_rows(place, passages)
         rows.append(("images/s", *(f"{passage['images_per_second']:.1f}" for passage in passages)))
+        rows += ratio_rows(passages)
         processes = passages[0]["processes"]
         yield f"**{title}{f', {processes} processes' if place == 'stack' else ''}**, ms an image\n"
         yield from _table(("", *(passage["kind"] for passage in passages)), rows)

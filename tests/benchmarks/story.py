@@ -13,24 +13,20 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from deploy.bench_bounds import BareParts
 from deploy.bench_photographs import gray_jpeg
 from tests.benchmarks.figures import Figure, Plan, Section, at_least, median_seconds
-from worker.colorize import colorize_file, compose, predict
+from worker.colorize import colorize_file
 from worker.engine import Engine, prepare_process
 from worker.local import load_engine
 from worker.models.color import G_FROM_U, G_FROM_V, U_SCALE, V_SCALE
-from worker.photo.jpeg import metadata, source
-from worker.photo.jpeg.splice import splice
-from worker.photo.limits import Limits
 from worker.photo.options import Options
-from worker.photo.xmp import Statement
 from worker.settings import Settings
 
 MODEL = "vgg16-yuv"
 SIZES, SHORT_SIZES = (1, 12), (0.3, 1)
 """Megapixels; the last is the one that the ordinary way is compared at."""
 
-STATEMENT = Statement("benchmark", "0" * 64, "0" * 64, "spliced")
 OPTIONS = Options()
 
 
@@ -67,17 +63,9 @@ def _key(name: str) -> str:
 def ways(data: bytes, engine: Engine) -> dict[str, Callable[[], object]]:
     """What is timed. A codec part is all but the network, on chroma that was predicted before."""
     settings = Settings()
-    opened = source.read(data, Limits())
-    size = engine.input_size(*opened.upright_size)
-    chroma = predict(opened, engine)
-    gray = opened.gray(*size)
-
-    def spliced_codec() -> bytes:
-        jpeg = source.read(data, Limits())
-        jpeg.gray(*size)
-        planes = np.asarray(compose(jpeg, chroma))
-        changes = metadata.changes(jpeg.segments, STATEMENT)
-        return splice(jpeg, planes, changes, OPTIONS.chroma_quality, keep_original=True)
+    bare = BareParts(data, engine, OPTIONS)
+    [gray], [chroma] = bare.grays, bare.chroma
+    size = gray.shape
 
     def ordinary_codec() -> bytes:
         luma = decode(data)
@@ -91,9 +79,9 @@ def ways(data: bytes, engine: Engine) -> dict[str, Callable[[], object]]:
     return {
         "story, spliced": lambda: colorize_file(io.BytesIO(data), engine, settings, OPTIONS),
         "story, ordinary way": ordinary,
-        "codec, spliced": spliced_codec,
+        "codec, spliced": bare.codec,
         "codec, ordinary way": ordinary_codec,
-        "network": lambda: engine.predict(gray),
+        "network": bare.network,
     }
 
 

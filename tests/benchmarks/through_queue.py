@@ -6,25 +6,21 @@ time is that of whole processes, from /proc, Celery's parent process and all; th
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
-import numpy as np
-from PIL import Image
-
+from deploy.bench_bounds import BareParts, spent_by
 from deploy.bench_machine import cpu_seconds
 from deploy.bench_passage import Passage
 from deploy.bench_photographs import Kind, Sample, gray_jpeg
 from deploy.bench_stack import READ, WRITE, Measured, measured_stack
 from tests.benchmarks.figures import Figure, Plan, Section, at_most, by_turns, median_by
 from tests.benchmarks.local_process import LocalProcess, Taken
-from tests.benchmarks.story import MODEL
-from worker.engine import Engine, prepare_process
+from tests.benchmarks.story import MODEL, OPTIONS
+from worker.engine import prepare_process
 from worker.local import load_engine
-from worker.store import Location, NotFoundError, Store
+from worker.store import Location
 
 SIZES: dict[float, int] = {1: 320, 12: 96}
 SHORT_SIZES: dict[float, int] = {1: 8}
@@ -32,7 +28,7 @@ SHORT_SIZES: dict[float, int] = {1: 8}
 
 MOST_REPETITIONS = 3
 CALLS, SHORT_CALLS = 50, 5
-"""Of S3, in a repetition: each to get a source, put a result, and look whether one is there."""
+"""Of the bare network and of the bare S3 client, in a repetition."""
 
 POLL = 0.2
 """Seconds between two looks at the ledger: often enough for the wall clock, and seldom enough not to be measured."""
@@ -54,15 +50,17 @@ def measure(plan: Plan) -> Section:
 
 
 def _of_kind(measured: Measured, kind: Kind, images: int, key: str, plan: Plan) -> list[Figure]:
-    data, engine = kind.samples[0].data, load_engine(MODEL)
-    size = engine.input_size(*Image.open(io.BytesIO(data)).size[::-1])
+    data = kind.samples[0].data
+    network = BareParts(data, load_engine(MODEL), OPTIONS).network
     measured.passage(kind, plan.of(32, 2))  # warms the worker up
+    [s3_client] = measured.bare_s3_clients(1)
+    calls = plan.of(CALLS, SHORT_CALLS)
     with LocalProcess(data, ".jpg") as local:
         ways: dict[str, Callable[[], Any]] = {
             "queue": lambda: _passage(measured, kind, images),
             "local": lambda: local.colour(images),
-            "network": lambda: network_cpu_seconds(engine, size, plan.of(CALLS, SHORT_CALLS)),
-            "s3": lambda: s3_cpu_seconds(measured.store, data, plan.of(CALLS, SHORT_CALLS)),
+            "network": lambda: spent_by([network] * calls).cpu,
+            "s3": lambda: spent_by([s3_client] * calls).cpu,
         }
         by_turns({"network": ways["network"], "s3": ways["s3"]}, 1)
         found = by_turns(ways, plan.of(min(plan.repetitions, MOST_REPETITIONS), 1))
@@ -136,25 +134,3 @@ def _servers(measured: Measured) -> dict[str, float]:
         "redis_commands": float(told["total_commands_processed"] - LOOK_COMMANDS * measured.looks),
         "redis_bytes": float(told["total_net_input_bytes"] + told["total_net_output_bytes"]),
     }
-
-
-def network_cpu_seconds(engine: Engine, size: tuple[int, int], calls: int) -> float:
-    """CPU seconds of this process to predict once, whatever thread it is in."""
-    gray = np.resize(np.arange(256, dtype=np.uint8), size)
-    begun = time.process_time()
-    for _ in range(calls):
-        engine.predict(gray)
-    return (time.process_time() - begun) / calls
-
-
-def s3_cpu_seconds(store: Store, data: bytes, calls: int) -> float:
-    """CPU seconds of this process for what a worker asks of S3 for an image, with nothing done to it: whether a result
-    is there, the source, and a result of the source's size."""
-    place, target = Location.parse(f"{READ}bare.jpg"), Location.parse(f"{WRITE}bare/{time.time_ns()}")
-    store.put(*place, data)
-    begun = time.process_time()
-    for number in range(calls):
-        with suppress(NotFoundError):
-            store.head(target.bucket, f"{target.prefix}-{number}")
-        store.put(target.bucket, f"{target.prefix}-{number}", store.get(*place).data, if_absent=True)
-    return (time.process_time() - begun) / calls

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 import tests.benchmarks.__main__ as command
+from deploy.bench import Report
 from deploy.bench_passage import Passage
 from tests.benchmarks import capacity, peers, scaling, simulated, start, story, through_queue
 from tests.benchmarks.child import Child
@@ -245,6 +246,30 @@ def test_a_figure_that_was_changed_by_hand_is_set_right():
 def test_a_table_that_nothing_makes_is_told():
     with pytest.raises(KeyError, match="unheard"):
         document("<!-- measured: unheard -->\n<!-- /measured -->")
+
+
+def test_bounds_and_ratios_stand_below_the_stages_of_each_place(tmp_path, monkeypatch):
+    stages = {stage: Spent(0.1, 0.05) for stage in STAGES}
+    bare = {"network": Spent(0.1, 0.12), "codec": Spent(0.06, 0.05)}
+    local = Passage("1 MP JPEG", 4, 0.8, stages, 0.8, bounds=bare)
+    stack = Passage("1 MP JPEG", 12, 1.5, stages, 2.7, 2, bounds=bare | {"s3_client": Spent(0.5, 0.01)})
+    file = tmp_path / "passages.json"
+    file.write_text(json.dumps(Report("a machine", "a model", [local], [stack]).summary()))
+    monkeypatch.setattr("tests.benchmarks.document.PASSAGES", file)
+    made = document("<!-- measured: passages -->\n<!-- /measured -->")
+    by_place = [
+        dict([cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if line[:1] == "|")
+        for part in made.split("**Through queue and S3")
+    ]
+    below = [list(rows.items())[-cut:] for rows, cut in zip(by_place, (4, 7), strict=True)]
+    assert below[0] == [
+        ("bare network", "100.0"), ("bare codec", "60.0"), ("images/s", "5.0"), ("images/s, of the bound", "0.80"),
+    ]  # fmt: skip
+    assert below[1] == [
+        ("bare network, CPU", "120.0"), ("bare codec, CPU", "50.0"), ("bare S3 client, CPU", "10.0"),
+        ("images/s", "8.0"), ("CPU, of the bound", "1.25"),
+        ("CPU, of local files'", "1.12"), ("images/s a process, of local's", "0.80"),
+    ]  # fmt: skip
 
 
 # ---- capacity

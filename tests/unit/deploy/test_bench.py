@@ -6,6 +6,7 @@ import mmap
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -139,12 +140,16 @@ def test_each_kind_is_coloured_by_turns_and_its_stages_are_counted(kinds, engine
     told = []
     one, two = bench_local.measure(kinds, engine, 3, told.append)
     assert (one.kind, one.images, two.kind, two.images) == ("one", 1, "two", 2)
-    assert len(engine.seen) == 4 * (1 + 2)  # three repetitions, and one that warms up
+    # three repetitions and one that warms up, of the story and of the bare network; and once to have chroma
+    assert len(engine.seen) == 2 * 4 * (1 + 2) + (1 + 2)
     assert [text.partition(",")[0] for text in told] == ["one", "two"] * 4
     for stage in ("read", "predict", "compose", "write", "store"):
         assert one.stages[stage].seconds > 0
     assert one.stages["fetch"].seconds == 0
     assert one.in_stages.seconds <= one.seconds
+    for kind in (one, two):
+        assert set(kind.bounds) == {"network", "codec"}
+        assert all(bare.seconds > 0 for bare in kind.bounds.values())
 
 
 def test_the_first_repetition_warms_up_and_does_not_count(kinds, engine, no_settings, monkeypatch):
@@ -152,6 +157,21 @@ def test_the_first_repetition_warms_up_and_does_not_count(kinds, engine, no_sett
     monkeypatch.setattr(bench_local, "_pass", lambda *_: passage(seconds=next(seconds)))
     found = bench_local.measure(kinds, engine, 1, lambda _: None)
     assert [one.seconds for one in found] == [80.0, 1.0]
+
+
+def test_no_kind_pays_for_the_result_of_another(kinds, engine, no_settings, monkeypatch):
+    there, story = [], bench_local.story
+    monkeypatch.setattr(bench_local, "story", lambda *way: there.append(way[1].exists()) or story(*way))
+    one = kinds[0]
+    bench_local.measure([one, one._replace(name="another")], engine, 2, lambda _: None)
+    assert there == [False] * 6
+
+
+def test_the_bare_parts_are_those_of_the_median_repetition_and_the_first_does_not_count(kinds, engine, monkeypatch):
+    seconds = iter(seconds for repetition in (90.0, 5.0, 1.0, 3.0) for seconds in (repetition, 2 * repetition))
+    monkeypatch.setattr(bench_local, "spent_by", lambda ways: Spent(next(seconds), 0.5))
+    [found] = bench_local.measure(kinds[:1], engine, 3, lambda _: None)
+    assert found.bounds == {"network": Spent(3.0, 0.5), "codec": Spent(6.0, 0.5)}
 
 
 def test_the_median_repetition_counts_as_it_is():
@@ -243,7 +263,7 @@ def photochrom(monkeypatch, engine, no_settings):
 def test_people_get_a_table_and_a_closing_line(photochrom):
     done = photochrom("--repetitions", "1")
     assert done.exit_code == 0, done.output
-    for word in ("0.1 MP JPEG", "predict", "store", "images/s"):
+    for word in ("0.1 MP JPEG", "predict", "store", "images/s", "bare network", "bare codec", "images/s, of the bound"):
         assert word in done.stdout
     assert done.stdout.splitlines()[-1].startswith("The bottleneck on local files: ")
 
@@ -255,6 +275,8 @@ def test_machines_get_json(photochrom, tmp_path, photograph):
     assert told["stack"] == []
     assert [one["kind"] for one in told["local"]] == ["1 file of your own"]
     assert told["local"][0]["seconds_an_image"]["predict"] > 0
+    assert told["local"][0]["bounds"].keys() == {"network", "codec"}
+    assert 0 < told["local"][0]["ratios"]["images_per_second_of_bound"] < 1
     assert told["bottleneck"].startswith("The bottleneck")
     assert (tmp_path / "mine.png").read_bytes() == photograph()
 
@@ -264,12 +286,17 @@ def test_through_the_stack_goes_what_is_asked_for_and_it_closes_the_report(photo
 
     def measure(kinds, workers, images, tell):
         asked.append((workers, [images(kind) for kind in kinds]))
-        return [passage("0.1 MP JPEG", images=96, seconds=2.0, overlapping=True, predict=1.8)]
+        found = passage("0.1 MP JPEG", images=96, seconds=2.0, overlapping=True, cpu=1.9, predict=1.8)
+        return [replace(found, bounds={"s3_client": Spent(0.3, 0.0123)})]
 
     monkeypatch.setattr("deploy.bench_stack.measure", measure)
     done = photochrom("--repetitions", "1", "--stack", "--workers", "3")
     assert asked == [(3, [deploy.bench.MOST_THROUGH_STACK])]
     assert "48.0" in done.stdout
+    [client] = [line for line in done.stdout.splitlines() if "bare S3 client, CPU" in line]
+    assert "12.3" in client
+    for row in ("bare network, CPU", "bare codec, CPU", "CPU, of local files'"):
+        assert row in done.stdout
     assert done.stdout.splitlines()[-1].startswith("The bottleneck through the stack: predict")
 
 
