@@ -111,7 +111,9 @@ class Process:
         from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
         yield InfoMetricFamily(
-            "photochrom_process", "Role and version of this process", {"role": self._role, "version": VERSION}
+            "photochrom_process",
+            "Role (a worker is colorize) and version of this process",
+            {"role": self._role, "version": VERSION},
         )
         resident = GaugeMetricFamily(
             "photochrom_resident_bytes", "Memory in use, with what processes share counted for each", labels=["process"]

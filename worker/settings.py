@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     read_from: Prefixes = Field((), description="what a worker may read: s3://bucket/prefix, separated by commas")
     write_to: Prefixes = Field((), description="what a worker may write: s3://bucket/prefix, separated by commas")
 
-    model: str = Field("champion", description="model of jobs that name none")
+    model: str = Field("champion", description="model of submissions that name none, where they are made")
     jpeg_profile: JpegProfile = Field("archive", description="how gray JPEG is coloured: archive, compatible, reencode")
     jpeg_quality: int = Field(95, ge=1, le=100, description="quality of JPEG that has to be encoded anew")
     chroma_quality: int = Field(90, ge=1, le=100, description="quality of the colour that is spliced into a JPEG")

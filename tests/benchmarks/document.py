@@ -1,7 +1,7 @@
-"""The tables of docs/speed.md, made of what was measured and kept in docs/measured/: nobody copies a figure by hand.
+"""The tables of docs/speed.md, and one of docs/fidelity.md, made of what was measured: nobody copies a figure by hand.
 
-bench.json is what `make bench` has written, passages.json what `photochrom bench --stack --json` printed. Each table
-stands between two comments, `<!-- measured: NAME -->` and `<!-- /measured -->`.
+In docs/measured/, bench.json is what `make bench` has written, passages.json what `photochrom bench --stack --json`
+printed. Each table stands between two comments, `<!-- measured: NAME -->` and `<!-- /measured -->`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from tests.benchmarks.figures import shown
 from worker.stages import STAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
-DOCUMENT, BENCH, PASSAGES = DOCS / "speed.md", DOCS / "measured/bench.json", DOCS / "measured/passages.json"
+DOCUMENTS = (DOCS / "speed.md", DOCS / "fidelity.md")
+BENCH, PASSAGES = DOCS / "measured/bench.json", DOCS / "measured/passages.json"
 
 GPU_IMAGES_PER_SECOND = 300.0
 """What the document assumes of a GPU's network; none was measured."""
@@ -33,6 +34,7 @@ def document(text: str) -> str:
     tables: dict[str, Callable[[], Iterable[str]]] = {
         "machine": lambda: [f"Machine: {bench['machine']}; {bench['engine']}."],
         "targets": lambda: _targets(bench),
+        "splicing": lambda: _splicing(bench),
         "passages": lambda: _passages(passages),
         "figures": lambda: _figures(bench),
         "capacity": lambda: [report(costs(bench), Assumed(gpu_images_per_second=GPU_IMAGES_PER_SECOND)).strip()],
@@ -59,6 +61,21 @@ def _targets(bench: dict[str, Any]) -> list[str]:
         if "target" in figure
     ]
     return _table(("", "figure", "target", "met"), rows)
+
+
+def _splicing(bench: dict[str, Any]) -> list[str]:
+    """A gray JPEG of 12 MP, spliced and encoded anew."""
+    story = {key: figure["value"] for key, figure in bench["sections"]["story"]["figures"].items()}
+    rows = [
+        (what, *(f"{shown(story[f'12mp_{part}_{way}_ms'])} ms" for way in ("spliced", "ordinary_way")), times)
+        for part, what, times in (
+            ("codec", "codec part: all but the network", shown(story["12mp_codec_times"])),
+            ("story", "the whole story without S3", shown(story["12mp_story_times"])),
+        )
+    ]
+    network = f"{shown(story['12mp_network_ms'])} ms"
+    table = _table(("", "spliced", "the ordinary way", "times"), [*rows, ("the network in both", network, network, "")])
+    return [*table, "", f"Machine: {bench['machine']}."]
 
 
 def _figures(bench: dict[str, Any]) -> Iterator[str]:
@@ -105,7 +122,8 @@ def _ms(seconds: float) -> str:
 
 def main() -> None:
     argparse.ArgumentParser(prog="python -m tests.benchmarks.document", description=__doc__).parse_args()
-    DOCUMENT.write_text(document(DOCUMENT.read_text()))
+    for path in DOCUMENTS:
+        path.write_text(document(path.read_text()))
 
 
 if __name__ == "__main__":

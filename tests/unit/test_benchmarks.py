@@ -13,7 +13,7 @@ from deploy.bench import Report
 from deploy.bench_passage import Passage
 from tests.benchmarks import capacity, peers, scaling, simulated, start, story, through_queue
 from tests.benchmarks.child import Child
-from tests.benchmarks.document import BENCH, DOCUMENT, document
+from tests.benchmarks.document import BENCH, DOCUMENTS, document
 from tests.benchmarks.figures import (
     Figure,
     Plan,
@@ -232,13 +232,15 @@ def test_the_batched_shape_is_held_against_the_devices_bound():
 # ---- the document
 
 
-def test_the_tables_of_the_document_are_those_of_what_was_measured():
-    assert document(text := DOCUMENT.read_text()) == text, "python -m tests.benchmarks.document"
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_the_tables_of_the_documents_are_those_of_what_was_measured(path):
+    assert document(text := path.read_text()) == text, "python -m tests.benchmarks.document"
+    assert "<!-- measured: " in text
     assert not json.loads(BENCH.read_text())["short"]
 
 
 def test_a_figure_that_was_changed_by_hand_is_set_right():
-    text = DOCUMENT.read_text()
+    text = DOCUMENTS[0].read_text()
     [line] = [line for line in text.splitlines() if "| at least 20 |" in line]
     assert document(text.replace(line, line.replace(" times ", " times as many "))) == text
 
