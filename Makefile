@@ -1,6 +1,8 @@
 # Everything runs from a virtual environment of its own, .venv, which the first target that needs it creates.
 PYTHON ?= python3
 PIP_ARGS ?=
+# a process a core, each with whole files, those of real servers first
+TEST_ARGS ?= -n logical --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 
 .PHONY: help demo demo-training test test-unit chaos chaos-short fuzz bench bench-short bench-memory bench-producer study-recipes study-autoencoder kill-control kill-training lint lint-deploy lock audit format clean
@@ -25,10 +27,10 @@ demo-training: .venv/.demo  ## A model learns on a schedule, is judged, promoted
 	$(BIN)/photochrom demo-training $(DEMO_ARGS)
 
 test: .venv/.test  ## All tests: unit, then integration with real servers and worker processes
-	$(BIN)/pytest tests
+	$(BIN)/pytest tests $(TEST_ARGS)
 
 test-unit: .venv/.test  ## The fast tests, without servers
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest tests/unit $(TEST_ARGS)
 
 chaos: .venv/.test  ## 20,000 images while processes are killed, Redis is lost and S3 fails (docs/chaos.md)
 	$(BIN)/python -m tests.chaos --images 20000 --kills 60 --redis-restarts 5 --redis-losses 1 --s3-fault-rate 0.05 $(CHAOS_ARGS)
