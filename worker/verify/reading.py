@@ -12,7 +12,7 @@ from PIL import Image
 from worker.errors import ImageFault, PhotochromError
 from worker.verify import png
 from worker.verify.jpeg import read_jpeg
-from worker.verify.page import Page, Says, check_size
+from worker.verify.page import MOST_PIXELS, Page, Says, check_size
 from worker.verify.png import read_png
 from worker.verify.tags import exif_tags
 from worker.verify.tiff import read_tiff
@@ -26,7 +26,7 @@ def format_of(data: bytes) -> str:
     return next((name for start, name in _STARTS.items() if data.startswith(start)), "other")
 
 
-def pages(data: bytes, most_pixels: int) -> Iterator[Page]:
+def pages(data: bytes, most_pixels: int = MOST_PIXELS) -> Iterator[Page]:
     """The pages of a file, each decoded when its turn comes.
 
     Raises ImageFault ("damaged", "unsupported", "too-many-pixels").
