@@ -176,7 +176,7 @@ class Drama:
 
     def _has_ended(self) -> bool:
         try:
-            return ended(self.submission, self.store)
+            return ended(self.submission, self.store, self.settings)
         except RetryableError:
             return False
 
@@ -202,7 +202,7 @@ class Drama:
         page = read_page(self.submission, chance.randrange(len(pages)), self.store)
         if page.images:
             chosen = chance.sample(page.images, min(8, len(page.images)))
-            task = load(self.submission, self.store).task
+            task = load(self.submission, self.store, self.settings).task
             send_job(Job(submission=self.submission, task=task, images=tuple(chosen), sent=time.time()))
 
 

@@ -231,6 +231,7 @@ def started(monkeypatch, held, engine):
     monkeypatch.setattr(worker.tasks, "engine_for", lambda model: did.append("model"))
     monkeypatch.setattr(worker.tasks, "ready_once", lambda prepare: did.append("ready"))
     monkeypatch.setattr(worker.tasks, "ready_later", lambda prepare: did.append("ready"))
+    monkeypatch.setattr("worker.readiness._in_thread", lambda *_: None)  # by which other roles hear of the signals, too
     monkeypatch.setattr(drain, "outlive_the_group", lambda: did.append("child"))
     monkeypatch.setattr(drain, "work_in_threads", lambda _: did.append("threads"))
     return did
