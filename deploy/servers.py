@@ -203,8 +203,13 @@ class SeaweedFS(Server):
 
     def _connect(self) -> Any:
         """A connection for the health check alone, in a hurry and past every proxy."""
-        import boto3
         from botocore.config import Config
+
+        return self.client(Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}, proxies={}))
+
+    def client(self, config: Any = None) -> Any:
+        """A connection with the administrator's keys."""
+        import boto3
 
         return boto3.session.Session().client(
             "s3",
@@ -212,7 +217,7 @@ class SeaweedFS(Server):
             region_name="us-east-1",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=Config(connect_timeout=1, read_timeout=2, retries={"total_max_attempts": 1}, proxies={}),
+            config=config,
         )
 
     def _sweep(self) -> None:

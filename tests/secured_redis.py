@@ -22,6 +22,7 @@ from tests.deploy.findings import ROOT
 
 MOUNTED = "/run/secrets"
 ADDRESS = "redis:6379"
+BUCKETS = ("archive", "coloured", "photochrom-state")
 
 
 def make_secrets() -> Any:

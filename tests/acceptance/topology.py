@@ -17,8 +17,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import boto3
-
 from deploy.process import Process
 from deploy.servers import HOST, SeaweedFS, free_ports
 from tests.deploy.compose import ENVIRONMENT, FILE
@@ -169,16 +167,6 @@ class ComposedSeaweedFS(SeaweedFS):
     def port(self, option: str) -> int:
         """The port that an option names."""
         return self.ports[self.port_options.index(option)]
-
-    def client(self) -> Any:
-        """Of the administrator: the archive's own people."""
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.url,
-            region_name="us-east-1",
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-        )
 
     def _command(self) -> list[str]:
         """The service's, with its ports in a file: they are chosen when it starts."""

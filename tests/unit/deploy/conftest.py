@@ -1,4 +1,4 @@
-"""A copy of the repository's files, to plant faults in."""
+"""What these tests share: a copy of the repository's files, to plant faults in, and a Redis as compose has it."""
 
 import shutil
 
@@ -6,6 +6,7 @@ import pytest
 
 from tests.deploy.compose import FILE as COMPOSE
 from tests.deploy.findings import ROOT
+from tests.secured_redis import ADDRESS, BUCKETS, make_secrets, secured_redis
 
 
 @pytest.fixture
@@ -25,3 +26,18 @@ def planted(tmp_path):
         return "\n".join(map(str, check.check(tmp_path)))
 
     return plant
+
+
+@pytest.fixture(scope="module")
+def secrets(tmp_path_factory):
+    """A folder of what make_secrets.py writes."""
+    folder = tmp_path_factory.mktemp("secrets") / "folder"
+    make_secrets().write_all(folder, ADDRESS, *BUCKETS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(secrets, tmp_path_factory):
+    """A Redis with its users and its certificate."""
+    with secured_redis(tmp_path_factory.mktemp("valkey") / "server", secrets) as server:
+        yield server

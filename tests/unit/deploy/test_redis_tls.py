@@ -15,27 +15,12 @@ from deploy.process import Process
 from deploy.servers import HOST, free_ports
 from tests.deploy.compose import ENVIRONMENT, FILE
 from tests.deploy.findings import ROOT, run
-from tests.secured_redis import ADDRESS, MOUNTED, make_secrets, secured_redis
+from tests.secured_redis import ADDRESS, BUCKETS, MOUNTED, make_secrets
 from worker.app import connect
 from worker.connection import connection
 from worker.errors import RetryableError
 from worker.ledger import Ledger
 from worker.settings import Settings
-
-BUCKETS = ("archive", "coloured", "photochrom-state")
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("secrets") / "folder"
-    make_secrets().write_all(folder, ADDRESS, *BUCKETS)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(secrets, tmp_path_factory):
-    with secured_redis(tmp_path_factory.mktemp("valkey") / "server", secrets) as server:
-        yield server
 
 
 @pytest.fixture

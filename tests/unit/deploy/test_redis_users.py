@@ -7,32 +7,17 @@ import pytest
 import redis
 from celery import Celery
 
-from tests.secured_redis import ADDRESS, make_secrets, secured_redis
+from tests.secured_redis import ADDRESS, BUCKETS, make_secrets
 from worker import keys
 from worker.errors import RetryableError
 from worker.ledger import Ledger
 from worker.settings import Settings
-
-BUCKETS = ("archive", "coloured", "photochrom-state")
 
 KEDA = """
     local kind = redis.call('type', KEYS[1]).ok
     return redis.call(({zset='zcard', set='scard', list='llen', hash='hlen', none='llen'})[kind], KEYS[1])
 """
 """What KEDA's Redis lists scaler asks."""
-
-
-@pytest.fixture(scope="module")
-def secrets(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("secrets") / "folder"
-    make_secrets().write_all(folder, ADDRESS, *BUCKETS)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(secrets, tmp_path_factory):
-    with secured_redis(tmp_path_factory.mktemp("valkey") / "server", secrets) as server:
-        yield server
 
 
 @pytest.fixture
