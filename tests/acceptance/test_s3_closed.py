@@ -13,7 +13,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from deploy.servers import HOST
-from tests.acceptance.topology import ARCHIVE, OUTSIDE, ComposedSeaweedFS, Topology, topology
+from tests.acceptance.topology import ARCHIVE, OUTPUT, OUTSIDE, STATE, ComposedSeaweedFS, Topology, topology
 
 pytestmark = pytest.mark.integration
 
@@ -96,6 +96,12 @@ def test_the_buckets_are_made_once(deployed: Topology, s3: ComposedSeaweedFS) ->
     assert deployed.make_buckets().returncode == 0
     with pytest.raises(ClientError, match="NoSuchBucket"):
         s3.client().put_object(Bucket="another", Key=KEY, Body=b"")
+
+
+@pytest.mark.parametrize("bucket", [ARCHIVE, OUTPUT, STATE])
+def test_every_bucket_finds_room_on_a_small_disk(s3: ComposedSeaweedFS, bucket: str) -> None:
+    s3.client().put_object(Bucket=bucket, Key="another", Body=PHOTOGRAPH)
+    assert s3.client().get_object(Bucket=bucket, Key="another")["Body"].read() == PHOTOGRAPH
 
 
 def test_it_writes_to_its_folder_for_data_alone(s3: ComposedSeaweedFS) -> None:

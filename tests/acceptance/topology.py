@@ -28,6 +28,10 @@ ARCHIVE, OUTPUT, STATE = "archive", "coloured", "photochrom-state"
 OUTSIDE = "127.0.0.2"
 """This machine's loopback device has more addresses than one: this one stands for what other containers reach."""
 
+ROOM = 4
+"""Volumes of a gigabyte that SeaweedFS has room for, whatever disk this machine has: one for each of the buckets and
+one for itself."""
+
 DEADLINE = 180.0
 """Seconds for a process to be ready or to have ended; only a broken test waits that long."""
 
@@ -171,8 +175,9 @@ class ComposedSeaweedFS(SeaweedFS):
     def _command(self) -> list[str]:
         """The service's, with its ports in a file: they are chosen when it starts."""
         here = {MOUNTED: str(self._mounted), "/data": str(self.data), "0.0.0.0": OUTSIDE}
-        given = [*self._service["command"], f"-options={self.folder / 'ports'}"]
-        return [super()._command()[0], *(_replaced(word, here) for word in given)]
+        command = [_replaced(word, here) for word in self._service["command"]]
+        command[command.index("-volume.max=0")] = f"-volume.max={ROOM}"
+        return [super()._command()[0], *command, f"-options={self.folder / 'ports'}"]
 
     def _configure(self) -> dict[str, str]:
         self._mounted.mkdir(exist_ok=True)
@@ -182,7 +187,7 @@ class ComposedSeaweedFS(SeaweedFS):
         ports = zip(self.port_options, self.ports, strict=True)
         (self.folder / "ports").write_text("".join(f"{name}={port}\n" for name, port in ports))
         self._client = self._connect()
-        return {}
+        return dict(self._service["environment"])
 
 
 def _replaced(word: str, here: Mapping[str, str]) -> str:
