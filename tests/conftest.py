@@ -17,7 +17,6 @@ from PIL import Image
 import deploy.cli  # noqa: F401
 import producer.submission  # noqa: F401
 import training.commands  # noqa: F401
-import worker.store
 from deploy.servers import Valkey
 from worker.ledger import Ledger
 from worker.resources import resources as resources_of_control
@@ -55,7 +54,7 @@ def s3_client():
 def aws(no_settings, s3_client, monkeypatch):
     """S3 in memory, with the buckets "archive", "coloured" and the state bucket."""
     shared = SimpleNamespace(client=lambda *_, **__: s3_client)
-    monkeypatch.setattr(worker.store.boto3.session, "Session", lambda: shared)
+    monkeypatch.setattr(boto3.session, "Session", lambda: shared)
     with moto.mock_aws():
         for bucket in ("archive", "coloured", "photochrom-state"):
             s3_client.create_bucket(Bucket=bucket)

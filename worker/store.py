@@ -13,8 +13,6 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -25,7 +23,7 @@ from botocore.exceptions import (
 )
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from worker import drain
+from worker import s3_client
 from worker.errors import (
     AccessDeniedFault,
     ImageFault,
@@ -39,12 +37,6 @@ from worker.scratch import IN_MEMORY, scratch
 from worker.settings import Settings
 
 STREAM_BYTES = 2**20
-
-CONNECT_SECONDS = 10
-"""A connection that takes longer never comes about."""
-
-CONNECTIONS = 10
-"""Kept at most by a process that is not told how many it needs; those beyond are made anew for every call."""
 
 PART_BYTES = 32 * 2**20
 """Objects of more bytes are written in parts of so many."""
@@ -129,21 +121,7 @@ class Store:
 
     @cached_property
     def _client(self) -> Any:
-        settings = self._settings
-        client = boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.s3_endpoint,
-            region_name=settings.s3_region,
-            config=Config(
-                connect_timeout=min(settings.s3_timeout, CONNECT_SECONDS),
-                read_timeout=settings.s3_timeout,
-                max_pool_connections=settings.s3_connections or CONNECTIONS,
-                retries={"mode": "standard", "total_max_attempts": settings.s3_attempts},
-                s3={"addressing_style": "path" if settings.s3_endpoint else "auto"},
-            ),
-        )
-        client.meta.events.register_first("needs-retry.s3", _no_more_tries, unique_id="photochrom-drain")
-        return client
+        return s3_client.client(self._settings)
 
     def list(self, location: Location, after: str = "") -> Iterator[Listed]:
         """Objects whose key starts with the location's prefix, in the server's order, those behind `after` only.
@@ -351,13 +329,6 @@ class _Stream(io.RawIOBase):
     def close(self) -> None:
         self._body.close()
         super().close()
-
-
-def _no_more_tries(response: Any = None, caught_exception: Exception | None = None, **_: object) -> None:
-    """Asked by botocore before it tries a call again: a worker that drains has no time for that."""
-    status = response[0].status_code if response else 0
-    if drain.is_draining() and (caught_exception or status >= 500 or status == 429):
-        raise RetryableError(f"S3 failed, and there is no time left to try again: {caught_exception or status}")
 
 
 def _stored(answer: dict[str, Any], data: bytes) -> Stored:

@@ -4,8 +4,6 @@ import json
 import socket
 import threading
 from contextlib import contextmanager
-from types import SimpleNamespace
-from unittest.mock import MagicMock
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
@@ -529,12 +527,3 @@ def test_what_is_too_large_is_not_fetched(store):
 def test_what_is_not_there_is_not_fetched(store):
     with pytest.raises(NotFoundError):
         store.fetch("archive", "nothing", most=4)
-
-
-@pytest.mark.parametrize(("wanted", "kept"), [(None, worker.store.CONNECTIONS), (66, 66)])
-def test_as_many_connections_are_kept_as_the_settings_say(settings, monkeypatch, wanted, kept):
-    made = []
-    session = SimpleNamespace(client=lambda name, **options: made.append(options["config"]) or MagicMock())
-    monkeypatch.setattr(worker.store.boto3.session, "Session", lambda: session)
-    Store(settings.model_copy(update={"s3_connections": wanted})).head("archive", "a")
-    assert [config.max_pool_connections for config in made] == [kept]
