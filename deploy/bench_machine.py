@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
 from pathlib import Path
 
 FEATURES = ("amx_bf16", "avx512_bf16", "avx512f", "avx2")
@@ -44,8 +43,13 @@ def cpu_seconds(leader: int | None) -> float:
 
     0.0 without a process, and where there is no /proc.
     """
-    ticks = sum(sum(map(int, stat[USER_TICKS:END_OF_TICKS])) for stat in _stats() if stat[SESSION] == str(leader))
+    ticks = sum(sum(map(int, stat[USER_TICKS:END_OF_TICKS])) for stat in _session(leader).values())
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def session(leader: int | None) -> list[int]:
+    """The processes that live in the session that a process leads."""
+    return list(_session(leader))
 
 
 def resident_bytes() -> int:
@@ -53,10 +57,14 @@ def resident_bytes() -> int:
     return int((PROC / "self" / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _stats() -> Iterator[list[str]]:
-    """Of each process the fields of its stat behind its name, which may hold blanks and brackets."""
+def _session(leader: int | None) -> dict[int, list[str]]:
+    """Of each process of a session the fields of its stat behind its name, which may hold blanks and brackets."""
+    found = {}
     for path in PROC.glob("[0-9]*/stat"):
         try:
-            yield path.read_text().rpartition(")")[2].split()
+            stat = path.read_text().rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
+        if stat[SESSION] == str(leader):
+            found[int(path.parent.name)] = stat
+    return found

@@ -42,6 +42,15 @@ ONE_THREAD = "PHOTOCHROM_TORCH_THREADS"
 """Of each worker, as on local files, also where there are fewer workers than cores."""
 
 
+Wait = Callable[[], float]
+"""Called between two looks at the ledger; gives back the seconds for which it let the stack stand still."""
+
+
+def _wait() -> float:
+    time.sleep(POLL)
+    return 0.0
+
+
 class Measured:
     """A running stack whose workers count their stages. `passage` may be asked again and again."""
 
@@ -50,9 +59,8 @@ class Measured:
         self.settings = settings
         self.store = Store(settings)
         self.ledger = Ledger(settings)
-        self.poll = POLL
-        """Seconds between two looks at the ledger, and how many looks there were."""
         self.looks = 0
+        """How many there were at the ledger."""
         self._metrics = metrics
         self._number = 0
         self._last = READ, WRITE
@@ -68,12 +76,12 @@ class Measured:
         self.upload(kind, images, source)
         return self.submitted(kind.name, source, destination, images)
 
-    def submitted(self, kind: str, source: str, destination: str, images: int) -> Passage:
+    def submitted(self, kind: str, source: str, destination: str, images: int, wait: Wait = _wait) -> Passage:
         """The same with photographs that were uploaded before."""
         self._last = source, destination
         workers, servers = list(self.stack.workers.values()), self._servers()
         before, cpu, servers_cpu = spent_in(self._metrics), cpu_of(workers), cpu_of(servers)
-        seconds = self._submit(source, destination, images)
+        seconds = self._submit(source, destination, images, wait)
         time.sleep(SETTLING)
         return Passage(
             kind,
@@ -102,30 +110,30 @@ class Measured:
         for number, sample in enumerate(islice(cycle(kind.samples), images)):
             self.store.put(bucket, f"{prefix}{number:05d}{sample.suffix}", sample.data)
 
-    def _submit(self, source: str, destination: str, images: int) -> float:
+    def _submit(self, source: str, destination: str, images: int, wait: Wait) -> float:
         """Submit what lies there and wait for its end; gives back the seconds that so many images took."""
         from producer.submission import submit
 
         submission = submit(source, destination, settings=self.settings)
-        first = self._until(lambda counts: counts.done > 0, submission)
+        first, _ = self._until(lambda counts: counts.done > 0, submission, wait)
         begun = time.monotonic()
-        self._until(lambda counts: counts.done >= images, submission)
-        seconds = time.monotonic() - begun
+        _, stood = self._until(lambda counts: counts.done >= images, submission, wait)
+        seconds = time.monotonic() - begun - stood
         return seconds * images / max(1, images - first.done)
 
-    def _until(self, reached: Callable[[Counts], bool], submission: str) -> Counts:
-        """Wait until the ledger says so. Raises WorkerFault."""
-        counts, moved = self._look(submission), time.monotonic()
+    def _until(self, reached: Callable[[Counts], bool], submission: str, wait: Wait) -> tuple[Counts, float]:
+        """Wait until the ledger says so; gives back the seconds for which the stack stood still. Raises WorkerFault."""
+        counts, moved, stood = self._look(submission), time.monotonic(), 0.0
         while not reached(counts):
             self.stack.check()
             if counts.quarantined:
                 raise WorkerFault(f"{counts.quarantined} of the photographs were quarantined: {counts.reasons}")
             if time.monotonic() - moved > STUCK_AFTER:
                 raise WorkerFault(f"nothing has moved for {STUCK_AFTER:.0f} s")
-            time.sleep(self.poll)
+            stood += wait()
             now = self._look(submission)
             counts, moved = now, (time.monotonic() if now != counts else moved)
-        return counts
+        return counts, stood
 
     def _look(self, submission: str) -> Counts:
         self.looks += 1

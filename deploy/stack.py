@@ -146,9 +146,13 @@ class Stack:
 
     def check(self) -> None:
         """Raises WorkerFault, with the end of its log, if a process has ended that nobody stopped."""
-        servers = [server.process for server in (self.redis, self.s3) if server]
-        for process in (*servers, *self._processes()):
+        for process in self.everything():
             process.check()
+
+    def everything(self) -> list[Process]:
+        """The processes of the embedded servers and of all roles."""
+        servers = [server.process for server in (self.redis, self.s3) if server]
+        return [*servers, *self._processes()]
 
     def _start_all(self) -> None:
         """Servers, buckets, processes; each thing's end is noted before its start, so that none is left behind."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from deploy.bench_stack import METRICS
 from deploy.stack import NO_SPINNING, ONE_THREAD
 
 READY = "ready"
@@ -21,9 +22,10 @@ class Child:
     """
 
     def __init__(self, module: str, *arguments: str) -> None:
+        ours = {name: value for name, value in os.environ.items() if name != METRICS}  # there, workers alone count
         self._child = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
-            env=os.environ | ONE_THREAD | NO_SPINNING,
+            env=ours | ONE_THREAD | NO_SPINNING,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -1,6 +1,6 @@
 """What queue and S3 add to a worker's CPU time, against the same story on local files; and what they cost themselves.
 
-One worker process, warm, and a warm process on local files take as many images of the same photograph by turns. CPU
+One worker process, warm, and a warm process on local files colour the same photograph, by turns of some seconds. CPU
 time is that of whole processes, from /proc, Celery's parent process and all; the servers' is beside it.
 """
 
@@ -18,20 +18,18 @@ from deploy.bench_stack import READ, WRITE, Measured, measured_stack
 from tests.benchmarks.figures import Figure, Plan, Section, at_most, by_turns, median_by
 from tests.benchmarks.local_process import LocalProcess, Taken
 from tests.benchmarks.story import MODEL, OPTIONS
+from tests.benchmarks.turns import TURN, Turns
 from worker.engine import prepare_process
 from worker.local import load_engine
 from worker.store import Location
 
-SIZES: dict[float, int] = {1: 320, 12: 96}
+SIZES: dict[float, int] = {1: 640, 12: 192}
 SHORT_SIZES: dict[float, int] = {1: 8}
-"""Megapixels, and images of a repetition: jobs of 10 and 3. A large submission has jobs of up to 32: cheaper ones."""
+"""Megapixels, and images of a repetition: jobs of 20 and 6. A large submission has jobs of up to 32: cheaper ones."""
 
 MOST_REPETITIONS = 3
 CALLS, SHORT_CALLS = 50, 5
 """Of the bare network and of the bare S3 client, in a repetition."""
-
-POLL = 0.2
-"""Seconds between two looks at the ledger: often enough for the wall clock, and seldom enough not to be measured."""
 
 LOOK_COMMANDS = 5
 """Of Redis, for a look at the ledger: a transaction of three."""
@@ -41,7 +39,6 @@ def measure(plan: Plan) -> Section:
     prepare_process(threads=1)
     figures: list[Figure] = []
     with measured_stack(workers=1) as measured:
-        measured.poll = POLL
         for megapixels, images in plan.of(SIZES, SHORT_SIZES).items():
             kind = Kind(f"{megapixels:g} MP gray JPEG", (Sample(".jpg", gray_jpeg(megapixels)),))
             figures += _of_kind(measured, kind, images, f"{megapixels:g}mp", plan)
@@ -52,26 +49,25 @@ def measure(plan: Plan) -> Section:
 def _of_kind(measured: Measured, kind: Kind, images: int, key: str, plan: Plan) -> list[Figure]:
     data = kind.samples[0].data
     network = BareParts(data, load_engine(MODEL), OPTIONS).network
-    measured.passage(kind, plan.of(32, 2))  # warms the worker up
+    warm = measured.passage(kind, plan.of(32, 2))
     [s3_client] = measured.bare_s3_clients(1)
     calls = plan.of(CALLS, SHORT_CALLS)
     with LocalProcess(data, ".jpg") as local:
+        turn = max(1, round(TURN * warm.images_per_second))
         ways: dict[str, Callable[[], Any]] = {
-            "queue": lambda: _passage(measured, kind, images),
-            "local": lambda: local.colour(images),
+            "queue": lambda: _passage(measured, Turns(measured.stack, local, turn), kind, images),
             "network": lambda: spent_by([network] * calls).cpu,
             "s3": lambda: spent_by([s3_client] * calls).cpu,
         }
         by_turns({"network": ways["network"], "s3": ways["s3"]}, 1)
         found = by_turns(ways, plan.of(min(plan.repetitions, MOST_REPETITIONS), 1))
-    passage, beside = median_by(found["queue"], lambda pair: pair[0].cpu)
+    passage, local_taken, beside = median_by(found["queue"], lambda one: _cpu_ratio(*one[:2]))
     alone = {f"{name}_cpu_ms": 1e3 * median_by(found[name], float) for name in ("network", "s3")}
     beside |= {
         "network_cpu_ms": alone["network_cpu_ms"],
         "s3_client_cpu_ms": alone["s3_cpu_ms"],
         "source_bytes": len(data),
     }
-    local_taken = median_by(found["local"], lambda taken: taken.cpu)
     return [
         *against_local(key, kind.name, passage, local_taken),
         *(Figure(f"{key}_{name}", f"{kind.name}: {what}", beside[name], unit) for name, what, unit in BESIDE),
@@ -90,6 +86,10 @@ BESIDE = (
     ("result_bytes", "result", "bytes"),
 )
 """What is known of an image beside the worker's own cost: keys, words and units."""
+
+
+def _cpu_ratio(passage: Passage, local: Taken) -> float:
+    return (passage.cpu / passage.images) / (local.cpu / local.images)
 
 
 def against_local(key: str, what: str, passage: Passage, local: Taken) -> list[Figure]:
@@ -114,15 +114,17 @@ def against_local(key: str, what: str, passage: Passage, local: Taken) -> list[F
     ]
 
 
-def _passage(measured: Measured, kind: Kind, images: int) -> tuple[Passage, dict[str, float]]:
-    """A passage, and what each server did for an image of it; the upload of the sources is not counted."""
+def _passage(measured: Measured, turns: Turns, kind: Kind, images: int) -> tuple[Passage, Taken, dict[str, float]]:
+    """A passage, what the local process took meanwhile, and what each server did for an image of the passage; the
+    upload of the sources is not counted.
+    """
     source, destination = f"{READ}{kind.name}/", f"{WRITE}{time.time_ns()}/"
     measured.upload(kind, images, source)
     before = _servers(measured)
-    passage = measured.submitted(kind.name, source, destination, images)
+    passage = measured.submitted(kind.name, source, destination, images, turns.wait)
     of_each = {name: (value - before[name]) / images for name, value in _servers(measured).items()}
     result = measured.store.head(*Location.parse(f"{destination}00000.jpg"))
-    return passage, {**of_each, "result_bytes": float(result.size)}
+    return passage, turns.local(), {**of_each, "result_bytes": float(result.size)}
 
 
 def _servers(measured: Measured) -> dict[str, float]:
