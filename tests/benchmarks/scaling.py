@@ -10,8 +10,11 @@ from tests.benchmarks.figures import Figure, Plan, Section, at_least, at_most, b
 from tests.benchmarks.local_process import LocalProcess, Taken
 
 MEGAPIXELS, SHORT_MEGAPIXELS = (1, 12), (0.3,)
-IMAGES, SHORT_IMAGES = 40, 4
-"""Of a repetition, in each process."""
+IMAGES, SHORT_IMAGES = 16, 4
+"""Of a turn, in each process."""
+
+TURNS = 4
+"""Of one and of two processes in a repetition: short ones, since a virtual machine's speed changes within seconds."""
 
 LONG_MEGAPIXELS = 0.3
 LONG, SHORT_LONG = 5000, 60
@@ -33,7 +36,7 @@ def _two_against_one(megapixels: float, plan: Plan) -> list[Figure]:
             "one": lambda: images_per_second([first], images),
             "two": lambda: images_per_second([first, second], images),
         }
-        return two_against_one(megapixels, medians(by_turns(ways, plan.of(plan.repetitions, 1))))
+        return two_against_one(megapixels, medians(by_turns(ways, plan.of(TURNS * plan.repetitions, 1))))
 
 
 def images_per_second(processes: list[LocalProcess], images: int) -> float:
