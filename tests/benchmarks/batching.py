@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from statistics import median
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from worker.batcher import Batcher, Batching
 from worker.settings import Settings
 
 BATCH_SECONDS, PICTURE_SECONDS = 0.020, 0.002
-PICTURES = 960
+PICTURES, REPETITIONS = 960, 3
 
 
 def device(grays: Sequence[np.ndarray], vividness: float | None) -> np.ndarray:
@@ -36,7 +37,10 @@ def rate(predict: Callable[[np.ndarray], np.ndarray], callers: int, pictures: in
 
 
 def measure(pictures: int = PICTURES) -> dict[str, float]:
-    """Pictures a second, one at a time and in batches; the bound at that size of batch, and the share of it."""
+    """Pictures a second, one at a time and in batches; the bound at that size of batch, and the share of it.
+
+    In batches it is the median of some repetitions.
+    """
     images = int(Settings.model_fields["batch_images"].default)
     wait = float(Settings.model_fields["batch_wait"].default)
     pixels = int(Settings.model_fields["batch_pixels"].default)
@@ -44,7 +48,7 @@ def measure(pictures: int = PICTURES) -> dict[str, float]:
     single = rate(lambda gray: device([gray], None)[0], 1, max(1, pictures // images))
     batcher = Batcher(device, Batching(images, wait, pixels))
     try:
-        batched = rate(batcher.predict, 2 * images, pictures)
+        batched = median(rate(batcher.predict, 2 * images, pictures) for _ in range(REPETITIONS))
     finally:
         batcher.close()
     return {
