@@ -43,13 +43,8 @@ def cpu_seconds(leader: int | None) -> float:
 
     0.0 without a process, and where there is no /proc.
     """
-    ticks = sum(sum(map(int, stat[USER_TICKS:END_OF_TICKS])) for stat in _session(leader).values())
+    ticks = sum(sum(map(int, stat[USER_TICKS:END_OF_TICKS])) for stat in session(leader).values())
     return ticks / os.sysconf("SC_CLK_TCK")
-
-
-def session(leader: int | None) -> list[int]:
-    """The processes that live in the session that a process leads."""
-    return list(_session(leader))
 
 
 def resident_bytes() -> int:
@@ -57,8 +52,10 @@ def resident_bytes() -> int:
     return int((PROC / "self" / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _session(leader: int | None) -> dict[int, list[str]]:
-    """Of each process of a session the fields of its stat behind its name, which may hold blanks and brackets."""
+def session(leader: int | None) -> dict[int, list[str]]:
+    """The processes of the session that a process leads: of each the fields of its stat behind its name, which may hold
+    blanks and brackets.
+    """
     found = {}
     for path in PROC.glob("[0-9]*/stat"):
         try:

@@ -20,6 +20,7 @@ from deploy.bench_photographs import Kind
 from deploy.process import Process
 from deploy.stack import Stack
 from worker.errors import WorkerFault
+from worker.exposition import FOLDER
 from worker.ledger import Counts, Ledger
 from worker.settings import Settings
 from worker.stages import STAGES, Spent, Stage
@@ -33,9 +34,6 @@ SETTLING = 0.2  # seconds after the last outcome, in which the last job is ackno
 
 BARE_CALLS = 5
 """Of the bare S3 client for each kind, at least; each of the kind's photographs is asked for equally often."""
-
-METRICS = "PROMETHEUS_MULTIPROC_DIR"
-"""Names the folder in which processes add up their counters; they read it when they import prometheus_client."""
 
 
 ONE_THREAD = "PHOTOCHROM_TORCH_THREADS"
@@ -79,7 +77,8 @@ class Measured:
     def submitted(self, kind: str, source: str, destination: str, images: int, wait: Wait = _wait) -> Passage:
         """The same with photographs that were uploaded before."""
         self._last = source, destination
-        workers, servers = list(self.stack.workers.values()), self._servers()
+        workers = list(self.stack.workers.values())
+        servers = [process for process in self.stack.everything() if process not in workers]
         before, cpu, servers_cpu = spent_in(self._metrics), cpu_of(workers), cpu_of(servers)
         seconds = self._submit(source, destination, images, wait)
         time.sleep(SETTLING)
@@ -139,17 +138,13 @@ class Measured:
         self.looks += 1
         return self.ledger.counts(submission)
 
-    def _servers(self) -> list[Process]:
-        servers = [server.process for server in (self.stack.redis, self.stack.s3) if server]
-        return [*servers, *filter(None, (self.stack.control,))]
-
 
 @contextmanager
 def measured_stack(workers: int | None = None) -> Iterator[Measured]:
     """A stack whose workers count their stages; nothing of it is left behind. Raises WorkerFault, UsageError."""
     with ExitStack() as ends:
         metrics = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="photochrom-metrics-")))
-        environment = {METRICS: str(metrics), ONE_THREAD: "1"}
+        environment = {FOLDER: str(metrics), ONE_THREAD: "1"}
         stack = ends.enter_context(Stack(read=[READ], write=[WRITE], workers=workers, environment=environment))
         yield Measured(stack, ends.enter_context(stack.exported()), metrics)
 

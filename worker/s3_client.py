@@ -52,5 +52,5 @@ def _no_more_tries(response: Any = None, caught_exception: Exception | None = No
 
 def _send_at_once(params: dict[str, Any], **_: object) -> None:
     """Told by botocore of a call that it is about to make: for every body it would wait for the server's "continue"."""
-    if "Expect" in params["headers"] and (determine_content_length(params["body"]) or 0) <= SENT_AT_ONCE:
+    if "Expect" in params["headers"] and determine_content_length(params["body"]) <= SENT_AT_ONCE:
         del params["headers"]["Expect"]

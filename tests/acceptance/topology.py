@@ -22,9 +22,9 @@ from deploy.servers import HOST, SeaweedFS, free_ports
 from tests.deploy.compose import ENVIRONMENT, FILE
 from tests.deploy.dockerfiles import DOCKERFILE, chain, environment, parse
 from tests.deploy.findings import ROOT, run
-from tests.secured_redis import ADDRESS, MOUNTED, SecuredRedis, make_secrets, secured_redis
+from tests.secured_redis import ADDRESS, BUCKETS, MOUNTED, SecuredRedis, make_secrets, secured_redis
 
-ARCHIVE, OUTPUT, STATE = "archive", "coloured", "photochrom-state"
+ARCHIVE, OUTPUT, STATE = BUCKETS
 OUTSIDE = "127.0.0.2"
 """This machine's loopback device has more addresses than one: this one stands for what other containers reach."""
 
@@ -202,7 +202,7 @@ def _replaced(word: str, here: Mapping[str, str]) -> str:
 def topology(folder: Path, changes: Mapping[str, str]) -> Iterator[Topology]:
     """Redis and S3 with their users and buckets; the processes are the test's to start, and ended at the end."""
     made = Topology(folder, changes)
-    make_secrets().write_all(made.secrets, ADDRESS, ARCHIVE, OUTPUT, STATE)
+    make_secrets().write_all(made.secrets, ADDRESS, *BUCKETS)
     with ExitStack() as ends:
         made.redis = ends.enter_context(secured_redis(folder / "redis", made.secrets))
         made.s3 = ComposedSeaweedFS(folder / "s3", made.services["s3"], made.secrets)

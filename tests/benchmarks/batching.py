@@ -36,7 +36,7 @@ def rate(predict: Callable[[np.ndarray], np.ndarray], callers: int, pictures: in
         return pictures / (time.perf_counter() - started)
 
 
-def measure(pictures: int = PICTURES) -> dict[str, float]:
+def measure(pictures: int = PICTURES, repetitions: int = REPETITIONS) -> dict[str, float]:
     """Pictures a second, one at a time and in batches; the bound at that size of batch, and the share of it.
 
     In batches it is the median of some repetitions.
@@ -48,7 +48,7 @@ def measure(pictures: int = PICTURES) -> dict[str, float]:
     single = rate(lambda gray: device([gray], None)[0], 1, max(1, pictures // images))
     batcher = Batcher(device, Batching(images, wait, pixels))
     try:
-        batched = median(rate(batcher.predict, 2 * images, pictures) for _ in range(REPETITIONS))
+        batched = median(rate(batcher.predict, 2 * images, pictures) for _ in range(repetitions))
     finally:
         batcher.close()
     return {

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from deploy.bench_stack import METRICS
 from deploy.stack import NO_SPINNING, ONE_THREAD
+from worker.exposition import FOLDER
 
 READY = "ready"
 
@@ -22,7 +22,7 @@ class Child:
     """
 
     def __init__(self, module: str, *arguments: str) -> None:
-        ours = {name: value for name, value in os.environ.items() if name != METRICS}  # there, workers alone count
+        ours = {name: value for name, value in os.environ.items() if name != FOLDER}  # there, workers alone count
         self._child = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             env=ours | ONE_THREAD | NO_SPINNING,

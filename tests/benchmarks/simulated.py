@@ -20,9 +20,8 @@ LABELS = {
 
 def measure(plan: Plan) -> Section:
     batching = importlib.import_module("tests.benchmarks.batching")
-    return Section(
-        "Batches for a simulated device: 20 ms a batch and 2 ms an image", tuple(figures_of(batching.measure()))
-    )
+    measured = batching.measure(repetitions=plan.of(batching.REPETITIONS, 1))
+    return Section("Batches for a simulated device: 20 ms a batch and 2 ms an image", tuple(figures_of(measured)))
 
 
 def figures_of(measured: dict[str, float]) -> list[Figure]:

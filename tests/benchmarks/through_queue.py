@@ -106,7 +106,9 @@ def against_local(key: str, what: str, passage: Passage, local: Taken) -> list[F
     return [
         Figure(f"{key}_local_cpu_ms", f"{what}: local files, CPU", local_cpu, "ms"),
         Figure(f"{key}_worker_cpu_ms", f"{what}: worker, CPU", queue_cpu, "ms"),
-        Figure(f"{key}_cpu_ratio", f"{what}: worker's CPU, of local's", queue_cpu / local_cpu, "times", at_most(1.15)),
+        Figure(
+            f"{key}_cpu_ratio", f"{what}: worker's CPU, of local's", _cpu_ratio(passage, local), "times", at_most(1.15)
+        ),
         Figure(f"{key}_wall_ratio", f"{what}: worker's wall clock, of local's", queue_wall / local_wall, "times"),
         Figure(f"{key}_images_per_second", f"{what}: through queue and S3", 1e3 / queue_wall, "images/s"),
         *stages,
