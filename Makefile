@@ -36,7 +36,7 @@ chaos: .venv/.test  ## 20,000 images while processes are killed, Redis is lost a
 	$(BIN)/python -m tests.chaos --images 20000 --kills 60 --redis-restarts 5 --redis-losses 1 --s3-fault-rate 0.05 $(CHAOS_ARGS)
 
 chaos-short: .venv/.test  ## The same with 600 images, in a minute or two
-	$(BIN)/python -m tests.chaos --images 600 --kills 6 --redis-restarts 1 --redis-losses 1 --s3-restarts 1 --again 6 $(CHAOS_ARGS)
+	$(BIN)/python -m tests.chaos --images 600 --kills 6 --redis-restarts 1 --redis-losses 1 --s3-restarts 1 --again 6 --deadline 400 $(CHAOS_ARGS)
 
 fuzz: .venv/.test  ## Thousands of damaged JPEG, PNG and TIFF files; each must end as a picture or as a reason
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)

@@ -53,7 +53,7 @@ def _of_kind(measured: Measured, kind: Kind, images: int, key: str, plan: Plan) 
     [s3_client] = measured.bare_s3_clients(1)
     calls = plan.of(CALLS, SHORT_CALLS)
     with LocalProcess(data, ".jpg") as local:
-        turn = max(1, round(TURN * warm.images_per_second))
+        turn = min(images, max(1, round(TURN * warm.images_per_second)))  # two images may seem to come at once
         ways: dict[str, Callable[[], Any]] = {
             "queue": lambda: _passage(measured, Turns(measured.stack, local, turn), kind, images),
             "network": lambda: spent_by([network] * calls).cpu,

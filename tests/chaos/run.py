@@ -139,7 +139,7 @@ class Drama:
     ) -> None:
         self.plan, self.submission, self.blows, self.scene = plan, submission, list(blows), scene
         self.settings, self.store, self.console = settings, store, console
-        self.redis = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=2)
+        self.redis = redis.Redis.from_url(settings.redis_url.get_secret_value(), socket_timeout=30)
         self._counted, self._moved = -1, time.monotonic()
 
     def play(self) -> bool:
@@ -150,14 +150,14 @@ class Drama:
         while time.monotonic() < called_off:
             self.scene.look_after()
             most = max(most, self._ended_images())
+            if self._has_ended():  # first: what falls afterwards, Redis' loss perhaps, nobody mends
+                return self._drained()
             if self.blows and self.blows[0].at * self.plan.images <= most:
                 blow = self.blows.pop(0)
                 if self.scene.strike(blow, self._send_again):
                     self.console.print(f"{most:>7,} images ended: {blow.what}", highlight=False)
                 else:
                     self.blows.insert(min(1, len(self.blows)), blow)
-            elif self._has_ended():
-                return self._drained()
             if time.monotonic() - self._moved > patience:
                 self.console.print(f"nothing moves any more after {most:,} images")
                 return False
