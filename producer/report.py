@@ -11,6 +11,7 @@ from producer.pages import read_page
 from producer.recorded import listing, notes, outcomes, quarantined_images
 from producer.submission import load
 from worker import paths
+from worker.paths import FinishedPage
 from worker.resources import Resources
 from worker.store import PART_BYTES
 
@@ -37,18 +38,28 @@ def write_report(name: str, held: Resources) -> list[str]:
 
 def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
     """One row an image, in the order of the source: the values of `FIELDS`."""
-    finished = {page.number: page for page in outcomes(name, held).finished}
-    reasons = quarantined_images(name, held)
+    finished, reasons = _in_s3(name, held)
     for number in range(listing(name, held).pages):
         images = read_page(name, number, held.store).images
-        ordinals = [image.ordinal for image in images]
-        ended = set(ordinals) if number in finished else held.ledger.ended(name, ordinals)
-        noted = notes(name, finished[number], held) if number in finished else held.ledger.notes(name)
+        ordinals = {image.ordinal for image in images}
+        if number not in finished:
+            flight = held.ledger.flight(name, number, ordinals)
+            ended, noted = flight.ended, flight.notes
+            if ended and not flight.lasts:  # the page was finished after S3 was asked
+                finished, reasons = _in_s3(name, held)
+            reasons |= flight.reasons
+        if number in finished:
+            ended, noted = ordinals, notes(name, finished[number], held)
         for image in images:
             reason = reasons.get(image.ordinal, "")
             outcome = "quarantined" if reason else "done" if image.ordinal in ended else "pending"
             said = noted.get(image.ordinal, "")
             yield image.ordinal, image.key, outcome, reason, said, image.etag.strip('"'), image.size
+
+
+def _in_s3(name: str, held: Resources) -> tuple[dict[int, FinishedPage], dict[int, str]]:
+    """The finished pages by number, and the reasons of quarantined images by ordinal."""
+    return {page.number: page for page in outcomes(name, held).finished}, quarantined_images(name, held)
 
 
 def _csv(row: Iterable[object]) -> bytes:

@@ -54,6 +54,16 @@ class PageInFlight(NamedTuple):
     sent: float
 
 
+class Flight(NamedTuple):
+    """What Redis knows of the images of a page at one moment."""
+
+    lasts: bool
+    """Whether the page is in flight; reasons and notes of one that is not are in S3."""
+    ended: set[int]
+    reasons: dict[int, str]
+    notes: dict[int, str]
+
+
 class Ledger:
     """A connection to the ledger. Safe to share between threads."""
 
@@ -209,6 +219,20 @@ class Ledger:
             pages.append(PageInFlight(int(number), int(first), int(images), float(sent)))
         return sorted(pages)
 
+    def flight(self, submission: str, number: int, ordinals: Iterable[int]) -> Flight:
+        """What has become so far of the images of a page; reasons and notes may be of others, too."""
+        wanted = list(ordinals)
+        with redis_translated(), self._redis.pipeline() as pipe:
+            pipe.hexists(keys.of(submission, "pages"), number)
+            pipe.hgetall(keys.of(submission, "faults"))
+            pipe.hgetall(keys.of(submission, "notes"))
+            for part in ("done", "quarantined"):
+                for ordinal in wanted:
+                    pipe.getbit(keys.of(submission, part), ordinal)
+            lasts, faults, notes, *bits = pipe.execute()
+        ended = {ordinal for ordinal, bit in zip(wanted * 2, bits, strict=True) if bit}
+        return Flight(bool(lasts), ended, _by_ordinal(faults), _by_ordinal(notes))
+
     def remove_page(self, submission: str, number: int, faults: Iterable[int] = (), notes: Iterable[int] = ()) -> None:
         """Forget a page, and the reasons and notes of those of its images that have any: S3 knows them."""
         with redis_translated(), self._redis.pipeline() as pipe:
@@ -220,16 +244,15 @@ class Ledger:
 
     def faults(self, submission: str) -> dict[int, str]:
         """The reasons of the quarantined images of pages in flight, by ordinal."""
-        return self._by_ordinal(submission, "faults")
+        return self._hash(submission, "faults")
 
     def notes(self, submission: str) -> dict[int, str]:
         """The notes on done images of pages in flight, by ordinal, separated by spaces."""
-        return self._by_ordinal(submission, "notes")
+        return self._hash(submission, "notes")
 
-    def _by_ordinal(self, submission: str, part: str) -> dict[int, str]:
+    def _hash(self, submission: str, part: str) -> dict[int, str]:
         with redis_translated():
-            found = self._redis.hgetall(keys.of(submission, part))
-        return {int(ordinal): words for ordinal, words in found.items()}
+            return _by_ordinal(self._redis.hgetall(keys.of(submission, part)))
 
     def note_sent(self, submission: str, ordinals: Iterable[int]) -> float:
         """Note that images are sent again in jobs of their own, now; gives back Redis's time."""
@@ -324,3 +347,7 @@ class Ledger:
     def lock(self, name: str) -> AbstractContextManager[bool]:
         """Whether nobody else holds the lock; kept until the end, or some seconds after this process was killed."""
         return locked(self._redis, name, self._lock_seconds)
+
+
+def _by_ordinal(found: Mapping[str, str]) -> dict[int, str]:
+    return {int(ordinal): words for ordinal, words in found.items()}

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from producer.advance import advance
-from producer.report import write_report
+from producer.advance import advance, close_pages
+from producer.report import rows, write_report
 from worker.errors import UsageError
 from worker.store import Location
 
@@ -60,6 +60,34 @@ def test_the_report_tells_what_stale_work_did_again_from_what_it_left(held, sent
     held.ledger.record_done(submission.name, 2, ["left-uncoloured"])
     advance(submission, held)
     assert noted(submission.name, held) == {1: "left-current reencoded", 2: "left-uncoloured"}
+
+
+def test_what_ends_while_the_report_is_written_stands_in_it_as_it_ended(
+    held, sent, fill, submitted, with_pages_of, quarantine
+):
+    held = with_pages_of(2, window=6)
+    fill(6)
+    submission = submitted()
+    for _ in range(3):
+        advance(submission, held)
+    assert [page.images for page in held.ledger.pages(submission.name)] == [2, 2, 2]
+    for ordinal in (0, 1):
+        held.ledger.record_done(submission.name, ordinal)
+    lines = rows(submission.name, held)
+    told = [next(lines)]
+    held.ledger.record_done(submission.name, 2, ["reencoded"])
+    quarantine(submission.name, 3, "damaged")
+    close_pages(submission.name, held)  # the second page's, too
+    quarantine(submission.name, 4, "damaged")
+    told += lines
+    assert [f"{outcome},{reason},{said}" for _, _, outcome, reason, said, *_ in told] == [
+        "done,,",
+        "done,,",
+        "done,,reencoded",
+        "quarantined,damaged,",
+        "quarantined,damaged,",
+        "pending,,",
+    ]
 
 
 def test_the_report_of_an_ended_submission_needs_no_redis(held, sent, fill, submitted, quarantine):
