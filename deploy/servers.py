@@ -24,7 +24,7 @@ from worker.errors import UsageError, WorkerFault
 HOST = "127.0.0.1"
 PORTS = range(10_240, 32_000)  # below the ports that outgoing connections take: ours are still free after a restart
 START_ATTEMPTS = 5  # other ports each time: somebody may take one between our look and the server's bind
-START_DEADLINE = 60.0  # seconds; Valkey takes 0.1, SeaweedFS 1, and a busy machine many times that
+START_DEADLINE = 180.0  # seconds; Valkey takes 0.1, SeaweedFS 1, and a busy machine many times that
 STOP_PATIENCE = 10.0  # seconds before SIGKILL; SeaweedFS takes 2
 
 

@@ -30,7 +30,7 @@ from tests.documentation import RUN, Block, Document
 from worker.ledger import Ledger
 from worker.store import Store
 
-DEADLINE = 180
+DEADLINE = 600
 """Seconds for one block; only a broken one takes that long."""
 
 SIDE = 640

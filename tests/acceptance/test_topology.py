@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.acceptance.conftest import gray_jpeg
 from tests.acceptance.topology import ARCHIVE, DEADLINE, OUTPUT, STATE, Topology, topology
+from tests.benchmarks.turns import standing_still
 
 pytestmark = pytest.mark.integration
 
@@ -103,7 +104,8 @@ def test_a_submission_passes_while_a_worker_is_drained_and_replaced(deployed: To
 
     wait_until(deployed, lambda: images(page(deployed, "worker1")).total() >= DONE_BEFORE_THE_DRAIN)
     assert all(deployed.is_healthy(name) for name in deployed.running)
-    drained = deployed.stop("worker1")
+    with standing_still([deployed.running["worker2"].pid]):
+        drained = deployed.stop("worker1")
     assert drained.exit_code == 0
     left = IMAGES - images(of_the_dead(deployed, "worker1")).total() - images(page(deployed, "worker2")).total()
     assert left > 0, "the worker was drained too late to prove anything"
@@ -124,6 +126,7 @@ def test_a_submission_passes_while_a_worker_is_drained_and_replaced(deployed: To
     )
     listed = deployed.s3.client().list_objects_v2(Bucket=OUTPUT)["Contents"]
     assert [found["Key"] for found in listed] == [f"scans/{number:03d}.jpg" for number in range(IMAGES)]
+    wait_until(deployed, lambda: value(page(deployed, "control"), "photochrom_submissions_active") == 0)
     the_queue_is_empty(page(deployed, "control"))
     assert value(page(deployed, "training"), "photochrom_process_info", role="training", version="0.1.0") == 1
     nothing_secret_is_in_the_logs(deployed)

@@ -72,15 +72,16 @@ class House:
         submit(f"s3://archive/{name}", f"s3://coloured/{name}", settings=self.settings, name=name)
         self.wait_until(lambda: progress(name, self.settings).ended, "the end of a good submission")
         assert progress(name, self.settings).done == 1
+        self.wait_until(lambda: self.is_idle("colorize"), "its job's last words")
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder: Path = tmp_path_factory.mktemp("worker")
-    [port] = free_ports(1)
     environment = {"PHOTOCHROM_CONTROL_INTERVAL": "0.2", "PHOTOCHROM_LOG_LEVEL": "DEBUG"}
     stack = Stack(read=["s3://archive/"], write=["s3://coloured/"], workers=0, control=False, environment=environment)
     with stack, stack.exported() as settings:
+        [port] = free_ports(1)
         stack.environment["PHOTOCHROM_METRICS_PORT"] = str(port)
         control = stack.start_control()
         del stack.environment["PHOTOCHROM_METRICS_PORT"]

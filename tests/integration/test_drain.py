@@ -23,7 +23,7 @@ from worker.store import Store
 
 pytestmark = pytest.mark.integration
 
-DEADLINE = 60.0
+DEADLINE = 180.0
 """Seconds; far below the visibility time-out, after which a lost message would come again."""
 
 IMAGES = 8

@@ -89,9 +89,11 @@ def test_jobs_that_are_none_are_refused_and_others_do_no_harm(house: House) -> N
     wanted = list(hostile.jobs())
     begun = len(to.log)
     push(house, "colorize", [hostile.entry(to.queue, to.task, [[job], {}, {}]) for _, job in wanted])
+    kinds = {words for words, _ in wanted}
+    house.wait_until(lambda: sum(map(to.log[begun:].count, kinds)) >= len(wanted), "a line for each")
     house.wait_until(lambda: house.is_idle("colorize"), "an empty queue")
     said = to.log[begun:]
-    for words in {words for words, _ in wanted}:
+    for words in kinds:
         assert said.count(words) == sum(word == words for word, _ in wanted), words
     house.colour_one("after-jobs")
     assert "this worker stops" not in to.log

@@ -104,7 +104,7 @@ def test_a_redis_started_as_in_the_compose_file_serves_the_roles(secrets, tmp_pa
     try:
         *check, ping = [_moved(word, here) for word in service["healthcheck"]["test"][1:]]
         check += ["-p", str(port), ping]
-        process.wait_until(lambda: subprocess.run(check, capture_output=True, text=True).stdout == "PONG\n", 30)
+        process.wait_until(lambda: subprocess.run(check, capture_output=True, text=True).stdout == "PONG\n", 120)
         url = _moved((secrets / "redis_url_worker").read_text(), here | {"@redis:": f"@{HOST}:"})
         ledger = Ledger(Settings(redis_url=url))
         ledger.record_done("s", 1)

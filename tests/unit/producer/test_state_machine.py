@@ -261,10 +261,10 @@ class Machine(RuleBasedStateMachine):
 
 
 @pytest.fixture(autouse=True)
-def _machine_settings(settings: Settings) -> None:
+def _machine_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     Machine.chosen = settings.model_copy(update={"page_images": PAGE, "job_images": 3})
     connect(Machine.chosen)
-    producer.pages.JOBS_A_PAGE = 2
+    monkeypatch.setattr(producer.pages, "JOBS_A_PAGE", 2)
 
 
 def test_every_image_ends_exactly_once_whatever_happens() -> None:

@@ -10,7 +10,7 @@ from worker.company import Company
 PATIENCE = 30.0
 """Seconds; nothing waits so long unless it is broken."""
 
-A_MOMENT = 0.1
+A_MOMENT = 0.3
 """Seconds in which what must not happen would have happened."""
 
 

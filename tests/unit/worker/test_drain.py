@@ -11,7 +11,7 @@ LONG = 300.0
 """Seconds; nothing here lasts so long unless it is broken."""
 
 START = f"""
-import os, signal, time
+import math, os, signal, time
 import billiard
 from worker import drain
 
@@ -48,7 +48,7 @@ def test_children_are_killed_while_the_parent_has_time_to_put_back_what_they_had
 def seconds_until_children_are_killed(seconds):
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     drain.end_within(seconds)
-    return round(signal.getitimer(signal.ITIMER_REAL)[0])
+    return math.ceil(signal.getitimer(signal.ITIMER_REAL)[0])
 print(*map(seconds_until_children_are_killed, (600, 100, 8)))
 """
     assert python(code).stdout.split() == ["595", "95", "4"]

@@ -31,7 +31,7 @@ def is_new(file):
 
 
 def wait_until(condition):
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.01)

@@ -165,7 +165,7 @@ def test_a_lock_whose_holder_died_passes_away(ledger, settings):
 def test_a_lock_is_renewed_for_as_long_as_its_holder_works(settings, monkeypatch):
     reacquire, renewed = redis.lock.Lock.reacquire, threading.Event()
     monkeypatch.setattr(redis.lock.Lock, "reacquire", lambda lock: reacquire(lock) and renewed.set())
-    with Ledger(settings.model_copy(update={"lock_seconds": 0.5})).lock("l"):
+    with Ledger(settings.model_copy(update={"lock_seconds": 5})).lock("l"):
         assert renewed.wait(30)
 
 

@@ -179,7 +179,7 @@ def test_of_pinned_versions_one_is_in_memory(served):
 def test_a_worker_that_has_nothing_to_do_follows_too(served, models):
     now(served)
     models.promote(SECOND, 2)
-    served.follow(0.001)
+    served.follow(0.05)
     while now(served) != (SECOND, 2):
         pass
 
