@@ -38,6 +38,11 @@ class Recorder:
         self._role: str | None = None
         self.calls: defaultdict[str, list[Call]] = defaultdict(list)
 
+    @property
+    def role(self) -> str | None:
+        """Who is acting now."""
+        return self._role
+
     @contextmanager
     def listening(self) -> Iterator[Recorder]:
         self._events.register(EVENTS["before"], self._before)

@@ -11,7 +11,6 @@ import json
 import os
 import re
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -125,9 +124,10 @@ class Registry:
         weights = self._settings.model_cache.expanduser() / f"{sha256}.safetensors"
         if _is_whole(weights, sha256):
             return weights
-        get = partial(self._store.get, self._settings.state_bucket)
+        bucket = self._settings.state_bucket
         try:
-            card, data = get(paths.card(sha256)).data, get(paths.weights(sha256)).data
+            card = self._store.get(bucket, paths.card(sha256)).data
+            data = self._store.get(bucket, paths.weights(sha256)).data
         except NotFoundError as error:
             raise VersionGoneError(f"there is no version {sha256}") from error
         found = hashlib.sha256(data).hexdigest()

@@ -1,11 +1,13 @@
 """The AWS policies: every S3 call that the code makes is allowed to its role, and next to nothing more."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.deploy import policies
+from tests.deploy import policies, sites
 from tests.deploy.acting import Acting, play
+from tests.deploy.going_wrong import go_wrong
 from tests.deploy.policies import ROLES, VALUES, Statement, allows, load
 from tests.deploy.recorded import Recorder, permissions
 from tests.unit.training.conftest import colourful_picture, encoded
@@ -14,23 +16,43 @@ from worker.store import Store
 
 ROOT = Path(__file__).parents[3]
 OWNED = {VALUES["OUTPUT_BUCKET"], VALUES["STATE_BUCKET"]}
-_played: list[Recorder] = []
+
+
+class Played(NamedTuple):
+    recorder: Recorder
+    heard: set[tuple[str, int]]
+
+
+_played: list[Played] = []
 
 
 @pytest.fixture
-def calls(aws, settings, ledger, engine, tmp_path, monkeypatch):
-    """What each role asked of S3. Played once for all tests; where that fails, they all lack something."""
+def played(aws, settings, ledger, engine, tmp_path, monkeypatch):
+    """What each role asked of S3, from where. Played once for all tests; where that fails, they all lack something."""
     if not _played:
-        _played.append(Recorder(aws))
+        recorder = Recorder(aws)
         aws.create_bucket(Bucket=VALUES["TRAINING_BUCKET"])
-        with _played[0].listening() as recorder:
-            held = Resources(settings, Store(settings), ledger)
-            play(Acting(held, recorder, engine, photograph, tmp_path, monkeypatch))
-    return _played[0].calls
+        with recorder.listening(), sites.listening(ROOT, recorder, monkeypatch) as heard:
+            _played.append(Played(recorder, heard))
+            acting = Acting(
+                Resources(settings, Store(settings), ledger), recorder, engine, photograph, tmp_path, monkeypatch
+            )
+            play(acting)
+            go_wrong(acting)
+    return _played[0]
+
+
+@pytest.fixture
+def calls(played):
+    return played.recorder.calls
 
 
 def photograph(number):
     return encoded(colourful_picture(number, 256, 240))
+
+
+def test_no_place_in_the_code_asks_s3_that_was_not_heard(played):
+    assert {place for place in played.heard if place[0] != sites.STORE} == sites.sites(ROOT)
 
 
 @pytest.mark.parametrize("role", ROLES)

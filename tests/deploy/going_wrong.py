@@ -1,0 +1,127 @@
+"""The roles where something is missing, denied or asked twice: what they then ask of S3 beside what `acting` shows."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from producer import control, recorded
+from producer.advance import advance
+from producer.commands import _dry_run
+from producer.submission import load, parse_request, submit
+from tests.deploy.acting import TINY, Acting, refused
+from training import run_commands
+from training.data.source import fetch, list_source
+from training.judging import evaluation_set
+from training.runs.copies import bring
+from training.runs.records import Runs
+from training.runs.request import Request
+from worker import app, paths
+from worker.errors import AccessDeniedFault, RefusedFault, WorkerFault
+from worker.job import Job
+from worker.paths import QuarantinedImage
+from worker.runner import run_job
+from worker.store import Store
+
+
+def go_wrong(acting: Acting) -> None:
+    """All of it, after `acting.play`, whose submission "first", run "run" and evaluation set "frozen" are there."""
+    acting.patch.setattr(control, "resources", lambda: acting.held)
+    with acting.as_role("control"):
+        control._ask_s3()
+    _two_reasons_for_one_image(acting)
+    _an_inventory(acting)
+    for fault in (AccessDeniedFault("not this one"), RefusedFault("not this name")):
+        _refused_images(fault, acting)
+        _refused_photographs(fault, acting)
+    _a_run_asked_for_in_vain(acting)
+    _a_run_on_another_machine(acting)
+
+
+def _two_reasons_for_one_image(acting: Acting) -> None:
+    held = acting.held
+    page = next(page for page in recorded.outcomes("first", held).finished if page.quarantined)
+    [image, *_] = recorded.quarantined_images("first", held)
+    second = paths.quarantine("first", QuarantinedImage(image, "truncated"))
+    held.store.put(held.settings.state_bucket, second, b"{}")
+    for role in ("control", "submit"):
+        with acting.as_role(role):
+            assert page in recorded.outcomes("first", held).finished
+
+
+def _an_inventory(acting: Acting) -> None:
+    store, key = acting.held.store, "manifests/inventory/data/1.csv.gz"
+    store.put("archive", key, gzip.compress(b'"archive","in/good-0.png"\n'))
+    inventory = {"fileFormat": "CSV", "fileSchema": "Bucket, Key", "files": [{"key": key}]}
+    inventory["destinationBucket"] = "arn:aws:s3:::archive"
+    store.put("archive", "manifests/inventory/manifest.json", json.dumps(inventory).encode())
+    asked = {"source": "s3://archive/in", "destination": "s3://coloured/out"}
+    asked["manifest"] = "s3://archive/manifests/inventory/manifest.json"
+    with acting.as_role("submit"):
+        _dry_run(parse_request(asked), as_json=True)
+    with acting.as_role("control"):
+        _begun(acting, **asked, name="of-inventory")
+
+
+def _begun(acting: Acting, **asked: str) -> None:
+    held = acting.held
+    advance(load(submit(**asked, settings=held.settings), held.store, held.settings), held)
+
+
+@contextmanager
+def _failing(fault: WorkerFault, acting: Acting, *methods: str) -> Iterator[None]:
+    def fail(*_: object, **__: object) -> None:
+        raise fault
+
+    with acting.patch.context() as patch:
+        for method in methods:
+            patch.setattr(Store, method, fail)
+        yield
+
+
+def _refused_images(fault: WorkerFault, acting: Acting) -> None:
+    """S3 does not give one image, or does not take one name of a result."""
+    held, name = acting.held, type(fault).__name__.lower()
+    jobs: list[Job] = []
+    with acting.patch.context() as patch:
+        patch.setattr(app.app, "send_task", lambda name, args, **_: jobs.append(Job.parse(args[0])))
+        _begun(acting, source="s3://archive/in", destination="s3://coloured/out", name=name)
+    for job, method in zip(jobs, ("fetch", "head"), strict=False):
+        with _failing(fault, acting, method), acting.as_role("worker"):
+            run_job(job, held, lambda: True, lambda model: acting.engine)
+
+
+def _refused_photographs(fault: WorkerFault, acting: Acting) -> None:
+    source, store = "s3://photographs/colour/learnt/", acting.held.store
+    [photograph, *_] = list_source(source, store)
+    for role in ("training", "promoter"):
+        with _failing(fault, acting, "get"), acting.as_role(role):
+            refused(fetch, source, photograph, store)
+
+
+def _a_run_asked_for_in_vain(acting: Acting) -> None:
+    """A name that another run has, an evaluation set that is not there."""
+    settings, store = acting.held.settings, acting.held.store
+    another = Request(
+        name="run", model="autoencoder", recipe=TINY, encoder="", source="s3://photographs/other/", evaluation="frozen"
+    )
+    for role in ("control", "promoter"):
+        with acting.as_role(role):
+            refused(Runs(store, settings).start, another)
+            refused(evaluation_set.load, "missing", store, settings)
+
+
+def _a_run_on_another_machine(acting: Acting) -> None:
+    """It is looked at, and goes on from its last copy."""
+    settings, store = acting.held.settings, acting.held.store
+    runs = Runs(store, settings)
+    acting.patch.setattr(run_commands, "_tools", lambda: (runs, settings, store))
+    with acting.as_role("promoter"):
+        run_commands.show("run", acting.folder / "shown")
+    empty = acting.folder / "another-machine"
+    empty.mkdir()
+    with acting.as_role("training"):
+        bring(runs.load("run"), empty, store, settings)
+    assert any(empty.iterdir())
