@@ -137,7 +137,11 @@ def test_what_is_no_inventory_is_told(store, data):
         listed(asked("manifest.json"), store)
 
 
-@pytest.mark.parametrize("data", [b"no gzip", gzip.compress(b'"archive","in/1.jpg"\n'), gzip.compress(b"x" * 99)[:20]])
+@pytest.mark.parametrize(
+    "data",
+    [b"no gzip", gzip.compress(b'"archive","in/1.jpg"\n'), gzip.compress(b"x" * 99)[:20]],
+    ids=["no gzip", "too few columns", "cut off"],  # the bytes have the time in them
+)
 def test_a_broken_file_of_an_inventory_is_told_by_its_name(store, data):
     submission = inventory(store, [line("in/1.jpg")])
     store.put("coloured", "inventory/0.csv.gz", data)
