@@ -17,6 +17,7 @@ from producer.progress import progress, quarantined
 from producer.submission import submit
 from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg, png_header
 from tests.benchmarks.turns import standing_still
+from worker.ledger import Ledger
 from worker.settings import Settings
 from worker.store import Location, Store
 
@@ -48,7 +49,8 @@ def test_a_drained_and_a_new_worker_leave_every_image_done_exactly_once(
     first, second = stack.start_worker("first"), stack.start_worker("second")
 
     submission = submit(SOURCE, DESTINATION, settings=settings)
-    wait_until(stack, lambda: progress(submission, settings).done >= 20)
+    ledger = Ledger(settings)
+    wait_until(stack, lambda: ledger.counts(submission).done >= 20)
     with standing_still([second.pid]):
         stack.stop(first)
     assert not progress(submission, settings).ended, "the first worker was stopped too late to prove anything"

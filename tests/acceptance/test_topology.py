@@ -103,12 +103,12 @@ def test_a_submission_passes_while_a_worker_is_drained_and_replaced(deployed: To
     submission = json.loads(asked.stdout)["submission"]
 
     wait_until(deployed, lambda: images(page(deployed, "worker1")).total() >= DONE_BEFORE_THE_DRAIN)
-    assert all(deployed.is_healthy(name) for name in deployed.running)
     with standing_still([deployed.running["worker2"].pid]):
         drained = deployed.stop("worker1")
     assert drained.exit_code == 0
     left = IMAGES - images(of_the_dead(deployed, "worker1")).total() - images(page(deployed, "worker2")).total()
     assert left > 0, "the worker was drained too late to prove anything"
+    wait_until(deployed, lambda: all(deployed.is_healthy(name) for name in ("control", "training", "worker2")))
     deployed.start("worker", "worker3")
 
     watched = deployed.ask("status", submission, "--watch", "--json")

@@ -82,12 +82,15 @@ def test_threads_of_one_process_colour_with_one_model_and_end_in_order(tmp_path:
         with worker("deploy.cli", tmp_path) as process:
             wait_until((process.folder / "ready").exists, "a worker that is ready")
             name = submit(SOURCE, DESTINATION, settings=settings)
-            most, before, until = 0, set[str](), time.monotonic() + DEADLINE
-            while not progress(name, settings).ended:
-                process.check()
-                assert time.monotonic() < until, "the end of the submission"
-                now = set(Ledger(settings).taken())
+            ledger, most, before = Ledger(settings), 0, set[str]()
+
+            def looked_until_the_end() -> bool:
+                nonlocal most, before
+                now = set(ledger.taken())
                 most, before = max(most, len(now & before)), now  # one that ends may still be beside the next
+                return ledger.counts(name).done == images
+
+            wait_until(looked_until_the_end, "the end of the submission")
             assert 1 < most <= THREADS, "messages that nobody works on"
             process.stop(patience=DEADLINE)
             assert process.exit_code == 0
