@@ -54,11 +54,15 @@ def outcomes(name: str, held: Resources) -> Outcomes:
 
 def quarantined_images(name: str, held: Resources) -> dict[int, str]:
     """The reasons of all quarantined images by ordinal, in order."""
-    said = outcomes(name, held)
+    return reasons(name, outcomes(name, held), held)
+
+
+def reasons(name: str, said: Outcomes, held: Resources) -> dict[int, str]:
+    """The same, of what S3 has said already."""
     recorded = said.recorded
     if recorded and held.ledger.cursor(name):
-        counted, reasons = held.ledger.quarantined(name, recorded), held.ledger.faults(name)
-        recorded = {ordinal: reasons.get(ordinal, recorded[ordinal]) for ordinal in counted}
+        counted, faults = held.ledger.quarantined(name, recorded), held.ledger.faults(name)
+        recorded = {ordinal: faults.get(ordinal, recorded[ordinal]) for ordinal in counted}
     return dict(sorted((said.quarantined | recorded).items()))
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from producer.pages import read_page
-from producer.recorded import listing, notes, outcomes, quarantined_images
+from producer.recorded import listing, notes, outcomes, reasons
 from producer.submission import load
 from worker import paths
 from worker.paths import FinishedPage
@@ -38,7 +38,7 @@ def write_report(name: str, held: Resources) -> list[str]:
 
 def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
     """One row an image, in the order of the source: the values of `FIELDS`."""
-    finished, reasons = _in_s3(name, held)
+    finished, quarantined = _in_s3(name, held)
     for number in range(listing(name, held).pages):
         images = read_page(name, number, held.store).images
         ordinals = {image.ordinal for image in images}
@@ -46,12 +46,12 @@ def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
             flight = held.ledger.flight(name, number, ordinals)
             ended, noted = flight.ended, flight.notes
             if ended and not flight.lasts:  # the page was finished after S3 was asked
-                finished, reasons = _in_s3(name, held)
-            reasons |= flight.reasons
+                finished, quarantined = _in_s3(name, held)
+            quarantined |= flight.reasons
         if number in finished:
             ended, noted = ordinals, notes(name, finished[number], held)
         for image in images:
-            reason = reasons.get(image.ordinal, "")
+            reason = quarantined.get(image.ordinal, "")
             outcome = "quarantined" if reason else "done" if image.ordinal in ended else "pending"
             said = noted.get(image.ordinal, "")
             yield image.ordinal, image.key, outcome, reason, said, image.etag.strip('"'), image.size
@@ -59,7 +59,8 @@ def rows(name: str, held: Resources) -> Iterator[tuple[object, ...]]:
 
 def _in_s3(name: str, held: Resources) -> tuple[dict[int, FinishedPage], dict[int, str]]:
     """The finished pages by number, and the reasons of quarantined images by ordinal."""
-    return {page.number: page for page in outcomes(name, held).finished}, quarantined_images(name, held)
+    said = outcomes(name, held)
+    return {page.number: page for page in said.finished}, reasons(name, said, held)
 
 
 def _csv(row: Iterable[object]) -> bytes:

@@ -13,6 +13,8 @@ from enum import Enum
 from itertools import chain
 from typing import NamedTuple
 
+import redis
+
 from worker import keys, scripts
 from worker.connection import connection, locked, redis_translated
 from worker.settings import Settings
@@ -121,11 +123,8 @@ class Ledger:
         """Those of the ordinals that have an outcome already."""
         wanted = list(ordinals)
         with redis_translated(), self._redis.pipeline(transaction=False) as pipe:
-            for ordinal in wanted:
-                pipe.getbit(keys.of(submission, "done"), ordinal)
-                pipe.getbit(keys.of(submission, "quarantined"), ordinal)
-            bits = pipe.execute()
-        return {ordinal for place, ordinal in enumerate(wanted) if bits[2 * place] or bits[2 * place + 1]}
+            _ask_ended(pipe, submission, wanted)
+            return _ended(wanted, pipe.execute())
 
     def quarantined(self, submission: str, ordinals: Iterable[int]) -> set[int]:
         """Those of the ordinals that are quarantined."""
@@ -226,12 +225,9 @@ class Ledger:
             pipe.hexists(keys.of(submission, "pages"), number)
             pipe.hgetall(keys.of(submission, "faults"))
             pipe.hgetall(keys.of(submission, "notes"))
-            for part in ("done", "quarantined"):
-                for ordinal in wanted:
-                    pipe.getbit(keys.of(submission, part), ordinal)
+            _ask_ended(pipe, submission, wanted)
             lasts, faults, notes, *bits = pipe.execute()
-        ended = {ordinal for ordinal, bit in zip(wanted * 2, bits, strict=True) if bit}
-        return Flight(bool(lasts), ended, _by_ordinal(faults), _by_ordinal(notes))
+        return Flight(bool(lasts), _ended(wanted, bits), _by_ordinal(faults), _by_ordinal(notes))
 
     def remove_page(self, submission: str, number: int, faults: Iterable[int] = (), notes: Iterable[int] = ()) -> None:
         """Forget a page, and the reasons and notes of those of its images that have any: S3 knows them."""
@@ -347,6 +343,17 @@ class Ledger:
     def lock(self, name: str) -> AbstractContextManager[bool]:
         """Whether nobody else holds the lock; kept until the end, or some seconds after this process was killed."""
         return locked(self._redis, name, self._lock_seconds)
+
+
+def _ask_ended(pipe: redis.client.Pipeline, submission: str, ordinals: list[int]) -> None:
+    """Two bits for each; `_ended` reads the answers."""
+    for part in ("done", "quarantined"):
+        for ordinal in ordinals:
+            pipe.getbit(keys.of(submission, part), ordinal)
+
+
+def _ended(ordinals: list[int], bits: list[int]) -> set[int]:
+    return {ordinal for ordinal, bit in zip(ordinals * 2, bits, strict=True) if bit}
 
 
 def _by_ordinal(found: Mapping[str, str]) -> dict[int, str]:
