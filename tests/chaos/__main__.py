@@ -21,9 +21,6 @@ from rich.table import Table
 from tests.chaos.check import FINDINGS
 from tests.chaos.run import Outcome, Plan, run
 
-LAST_LINES = 8
-"""Of each log, shown after a failure: where this runs unseen, nothing else is kept."""
-
 
 def main(
     images: Annotated[int, typer.Option(help="Photographs in the submission.")] = 20_000,
@@ -66,8 +63,6 @@ def main(
     place = folder or Path(tempfile.mkdtemp(prefix="photochrom-chaos-"))
     console = Console(stderr=True)
     outcome = run(plan, place, console)
-    if not outcome.all_well:
-        show_ends(place / "log", console)
     show(outcome)
     if to_json:
         to_json.write_text(json.dumps(asdict(outcome), indent=1) + "\n")
@@ -96,13 +91,6 @@ def show(outcome: Outcome) -> None:
     for finding, examples in outcome.verdict.examples.items():
         for example in examples:
             console.print(f"{finding}: {example}", highlight=False)
-
-
-def show_ends(logs: Path, console: Console) -> None:
-    """What every process said last."""
-    for log in sorted(logs.glob("*.log")):
-        last = log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-        console.print(f"-- {log.name}", *last, sep="\n", highlight=False, markup=False)
 
 
 if __name__ == "__main__":

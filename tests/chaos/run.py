@@ -40,6 +40,9 @@ any lock is held after the death of its holder, the second than the visibility t
 DRAIN_SECONDS = 120.0
 """For what was delivered twice to come to its end, after all images have."""
 
+LAST_LINES = 8
+"""Of each log, shown after a failure."""
+
 HURRIED = {
     "PHOTOCHROM_DEVICE": "cpu",
     "PHOTOCHROM_VISIBILITY_TIMEOUT": "15",
@@ -121,7 +124,11 @@ def run(plan: Plan, folder: Path, console: Console) -> Outcome:
         seconds = time.monotonic() - began
         found = collect(submission, SOURCE, DESTINATION, settings.state_bucket, store, drama.redis)
     verdict = check(shown, etags, found)
-    return Outcome(plan, seconds, has_ended, _inflicted(plan, scene, proxy), verdict)
+    outcome = Outcome(plan, seconds, has_ended, _inflicted(plan, scene, proxy), verdict)
+    if not outcome.all_well:  # where this runs unseen, nothing else is kept
+        for process in (service.process for service in scene.services):
+            console.print(f"-- {process.name}\n{process.tail(LAST_LINES)}", highlight=False, markup=False)
+    return outcome
 
 
 class Drama:

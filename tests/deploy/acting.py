@@ -84,8 +84,7 @@ class Acting(NamedTuple):
 
 def play(acting: Acting) -> None:
     """All of it: submissions to their end, a training run to its promotion, versions cleared away."""
-    jobs: list[Job] = []
-    acting.patch.setattr(app.app, "send_task", lambda name, args, **_: jobs.append(Job.parse(args[0])))
+    jobs = sent_jobs(acting.patch)
     app.connect(acting.held.settings)
     _photographs(acting)
     _work_through_submissions(acting, jobs)
@@ -94,6 +93,13 @@ def play(acting: Acting) -> None:
     _learn(acting, learnt)
     _promote(acting)
     _clear_away(acting)
+
+
+def sent_jobs(patch: Any) -> list[Job]:
+    """Where jobs go from now on, in place of a queue."""
+    jobs: list[Job] = []
+    patch.setattr(app.app, "send_task", lambda name, args, **_: jobs.append(Job.parse(args[0])))
+    return jobs
 
 
 def _photographs(acting: Acting) -> None:

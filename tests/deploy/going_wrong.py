@@ -11,16 +11,15 @@ from producer import control, recorded
 from producer.advance import advance
 from producer.commands import _dry_run
 from producer.submission import load, parse_request, submit
-from tests.deploy.acting import TINY, Acting, refused
+from tests.deploy.acting import TINY, Acting, refused, sent_jobs
 from training import run_commands
 from training.data.source import fetch, list_source
 from training.judging import evaluation_set
 from training.runs.copies import bring
 from training.runs.records import Runs
 from training.runs.request import Request
-from worker import app, paths
+from worker import paths
 from worker.errors import AccessDeniedFault, RefusedFault, WorkerFault
-from worker.job import Job
 from worker.paths import QuarantinedImage
 from worker.runner import run_job
 from worker.store import Store
@@ -34,7 +33,8 @@ def go_wrong(acting: Acting) -> None:
     _two_reasons_for_one_image(acting)
     _an_inventory(acting)
     for fault in (AccessDeniedFault("not this one"), RefusedFault("not this name")):
-        _refused_images(fault, acting)
+        for method in ("fetch", "head"):  # of the image, and of the place of its result
+            _refused_images(fault, method, acting)
         _refused_photographs(fault, acting)
     _a_run_asked_for_in_vain(acting)
     _a_run_on_another_machine(acting)
@@ -71,33 +71,30 @@ def _begun(acting: Acting, **asked: str) -> None:
 
 
 @contextmanager
-def _failing(fault: WorkerFault, acting: Acting, *methods: str) -> Iterator[None]:
+def _failing(fault: WorkerFault, method: str, acting: Acting) -> Iterator[None]:
     def fail(*_: object, **__: object) -> None:
         raise fault
 
     with acting.patch.context() as patch:
-        for method in methods:
-            patch.setattr(Store, method, fail)
+        patch.setattr(Store, method, fail)
         yield
 
 
-def _refused_images(fault: WorkerFault, acting: Acting) -> None:
-    """S3 does not give one image, or does not take one name of a result."""
-    held, name = acting.held, type(fault).__name__.lower()
-    jobs: list[Job] = []
+def _refused_images(fault: WorkerFault, method: str, acting: Acting) -> None:
     with acting.patch.context() as patch:
-        patch.setattr(app.app, "send_task", lambda name, args, **_: jobs.append(Job.parse(args[0])))
+        jobs = sent_jobs(patch)
+        name = f"{type(fault).__name__.lower()}-{method}"
         _begun(acting, source="s3://archive/in", destination="s3://coloured/out", name=name)
-    for job, method in zip(jobs, ("fetch", "head"), strict=False):
-        with _failing(fault, acting, method), acting.as_role("worker"):
-            run_job(job, held, lambda: True, lambda model: acting.engine)
+    for job in jobs:
+        with _failing(fault, method, acting), acting.as_role("worker"):
+            run_job(job, acting.held, lambda: True, lambda model: acting.engine)
 
 
 def _refused_photographs(fault: WorkerFault, acting: Acting) -> None:
     source, store = "s3://photographs/colour/learnt/", acting.held.store
     [photograph, *_] = list_source(source, store)
     for role in ("training", "promoter"):
-        with _failing(fault, acting, "get"), acting.as_role(role):
+        with _failing(fault, "get", acting), acting.as_role(role):
             refused(fetch, source, photograph, store)
 
 

@@ -35,13 +35,8 @@ class Recorder:
 
     def __init__(self, client: Any) -> None:
         self._events = client.meta.events
-        self._role: str | None = None
+        self.role: str | None = None
         self.calls: defaultdict[str, list[Call]] = defaultdict(list)
-
-    @property
-    def role(self) -> str | None:
-        """Who is acting now."""
-        return self._role
 
     @contextmanager
     def listening(self) -> Iterator[Recorder]:
@@ -56,19 +51,19 @@ class Recorder:
     @contextmanager
     def acting(self, role: str) -> Iterator[None]:
         """What is called meanwhile, in whatever thread, is this role's."""
-        self._role = role
+        self.role = role
         try:
             yield
         finally:
-            self._role = None
+            self.role = None
 
     def _before(self, params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
         context["photochrom"] = dict(params)
 
     def _after(self, http_response: Any, model: Any, context: dict[str, Any], **_: object) -> None:
-        if self._role:
+        if self.role:
             call = Call(model.name, context["photochrom"], http_response.status_code)
-            self.calls[self._role].append(call)
+            self.calls[self.role].append(call)
 
 
 OBJECT_ACTIONS = {

@@ -17,9 +17,6 @@ PACKAGES = ("producer", "training", "worker")
 METHODS = {name for name, member in vars(Store).items() if callable(member) and not name.startswith("_")}
 """Of the store; nothing else speaks to S3."""
 
-STORE = "worker/store.py"
-"""It asks itself, too."""
-
 
 def sites(root: Path) -> set[tuple[str, int]]:
     """The files, as from the root, and lines where a method of the store is named. A `store` or `_store` is one."""
@@ -47,7 +44,8 @@ def listening(root: Path, recorder: Recorder, patch: Any) -> Iterator[set[tuple[
         def asked(*arguments: Any, **options: Any) -> Any:
             frame = sys._getframe(1)
             file = Path(frame.f_code.co_filename)
-            if recorder.role and any(file.is_relative_to(root / package) for package in PACKAGES):
+            ours = any(file.is_relative_to(root / package) for package in PACKAGES)
+            if recorder.role and ours and file != root / "worker" / "store.py":  # which asks itself, too
                 heard.add((file.relative_to(root).as_posix(), frame.f_lineno))
             return method(*arguments, **options)
 

@@ -12,7 +12,6 @@ from celery import Celery
 
 from tests.integration import hostile
 from tests.integration.conftest import House
-from worker import keys
 
 pytestmark = pytest.mark.integration
 
@@ -112,10 +111,9 @@ def test_an_odd_key_ends_alone(house: House, key: str) -> None:
 
 
 def test_nothing_of_all_that_is_left(house: House) -> None:
-    def left() -> list[bytes]:
-        """What waits or is in a hand: for moments also a sweep, which comes five times a second."""
+    def lists() -> list[bytes]:
         with house.redis as client:
-            held = [keys.UNACKED.format(role=role).encode() for role in ROLES]
-            return [key for key in client.scan_iter("*") if key in held or client.type(key) == b"list"]
+            return [key for key in client.scan_iter("*") if client.type(key) == b"list"]
 
-    house.wait_until(lambda: not left(), "nothing in a queue or in a hand")
+    # for moments there is also a sweep, which comes five times a second
+    house.wait_until(lambda: not lists() and all(map(house.is_idle, ROLES)), "nothing in a queue or in a hand")
