@@ -24,7 +24,8 @@ from training.recipe import Recipe
 from training.state import State, read_state, write_state
 from worker.errors import UsageError
 from worker.models import checkpoint
-from worker.models.checkpoint import Card, Network, TrainedOn
+from worker.models.card import Card, TrainedOn, read_card
+from worker.models.checkpoint import Network
 from worker.models.vgg_yuv import VggYuv
 from worker.photo.luma import join
 from worker.processor import has_fast_bfloat16, keep_freed_memory
@@ -114,7 +115,7 @@ def train(
         write_state(out, recipe, state, network, averaged, optimizer)
         tell(Progress(state.epoch, recipe.epochs, 0, steps, figures["training_loss"], 0.0, figures))
 
-    return checkpoint.read_card(out / "best.safetensors")
+    return read_card(out / "best.safetensors")
 
 
 def device() -> torch.device:
@@ -249,7 +250,7 @@ def describe(
     """The card of the network as it stands: what it is, what it was trained on and how, how well it does."""
     steps = state.epoch * recipe.steps_per_epoch
     if isinstance(start, Path):
-        first_weights: dict[str, str | None] = {"start": checkpoint.read_card(start).sha256}
+        first_weights: dict[str, str | None] = {"start": read_card(start).sha256}
     else:
         first_weights = {"encoder": Path(start).name if start and isinstance(network, VggYuv) else None}
     return Card(

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from worker.errors import UsageError
 from worker.models import checkpoint
+from worker.models.card import card_path, read_card
 from worker.models.vgg_yuv import Normalization, Vgg16Encoder, VggYuv
 
 HUB = "torchvision"
@@ -26,8 +27,8 @@ def normalization_of(encoder: str) -> Normalization:
     """
     if encoder == HUB:
         return "imagenet-rgb"
-    if checkpoint.card_path(Path(encoder)).exists():
-        return checkpoint.read_card(Path(encoder)).config.get("normalization", "vgg-bgr")
+    if card_path(Path(encoder)).exists():
+        return read_card(Path(encoder)).config.get("normalization", "vgg-bgr")
     return "vgg-bgr"
 
 
@@ -48,7 +49,7 @@ def _tensors(source: str) -> dict[str, Tensor]:
     if source == HUB:
         return _from_hub()
     path = Path(source)
-    if checkpoint.card_path(path).exists():
+    if card_path(path).exists():
         network, card = checkpoint.read(path)
         if not isinstance(network, VggYuv):
             raise UsageError(f"{source} is an {card.architecture}: it has no VGG16 encoder")

@@ -2,7 +2,7 @@
 
 Only who trains writes here. A version never changes: weights first, then its card and evaluation. A promotion is one
 conditional write of the pointer, so that of two at once one wins and the other learns it; what the pointer said before
-stands in the history by then, and the history only grows.
+stands in the history by then, and the history only grows. To promote and to roll back takes S3 alone, and no torch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from training.who import who
 from worker import paths
 from worker.errors import UsageError
-from worker.models import checkpoint
+from worker.models.card import Card, read_card, read_weights
 from worker.models.registry import Pointer, Promotion, Registry
 from worker.settings import Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
@@ -38,9 +38,8 @@ class Promotions:
 
         Raises CheckpointError for one that was altered, does not fit its card, or has values that are not finite.
         """
-        _, card = checkpoint.read(weights)
-        self._put_once(paths.weights(card.sha256), weights.read_bytes())
-        self._put_once(paths.card(card.sha256), card.model_dump_json(indent=2).encode())
+        card = _verified(weights)
+        self._put_version(weights, card)
         if evaluation is not None:
             self._store.put_record(paths.evaluation(card.sha256), evaluation)
         return card.sha256
@@ -51,17 +50,17 @@ class Promotions:
         """Let the workers serve a version. `expected` is the pointer that the decision rests on, if not this moment's.
 
         Raises OvertakenError where somebody else promoted since then, CheckpointError for a version that is not there,
-        was altered, or does not fit its card.
+        was altered, or (where torch is installed) does not fit its card.
         """
         now = expected or self.registry.pointer()
-        for served in {sha256, now.promotion.sha256}:  # a starter, too, is to be had by every worker, and again later
-            self.publish(self.registry.weights(served))
-        name = checkpoint.read_card(self.registry.weights(sha256)).name
+        card = self._put_promoted(sha256)
+        if not now.promotion.sequence:  # a starter, too, is to be had by every worker, and again later
+            self._put_promoted(now.promotion.sha256)
         self._remember(now.promotion)
         promotion = Promotion(
             sequence=now.promotion.sequence + 1,
             sha256=sha256,
-            name=name,
+            name=card.name,
             who=who(),
             when=datetime.now(UTC).isoformat(timespec="seconds"),
             why=why,
@@ -123,9 +122,38 @@ class Promotions:
             with suppress(ConflictError):  # it is there already
                 self._store.put_record(paths.promotion(promotion.sequence), promotion, if_absent=True)
 
+    def _put_promoted(self, sha256: str) -> Card:
+        weights = self.registry.weights(sha256)
+        card = _verified_here(weights)
+        self._put_version(weights, card)
+        return card
+
+    def _put_version(self, weights: Path, card: Card) -> None:
+        self._put_once(paths.weights(card.sha256), weights.read_bytes())
+        self._put_once(paths.card(card.sha256), card.model_dump_json(indent=2).encode())
+
     def _put_once(self, key: str, data: bytes) -> None:
         try:
             self._store.head(self._bucket, key)  # what is there already need not travel again
         except NotFoundError:
             with suppress(ConflictError):
                 self._store.put(self._bucket, key, data, if_absent=True)
+
+
+def _verified(weights: Path) -> Card:
+    from worker.models import checkpoint  # this alone needs torch
+
+    return checkpoint.read(weights)[1]
+
+
+def _verified_here(weights: Path) -> Card:
+    """The card of weights that are what it says; their tensors are looked at where torch is installed.
+
+    Elsewhere that has to do: a version was looked at when it was published, and going back is not to wait for torch.
+    """
+    try:
+        return _verified(weights)
+    except ImportError:
+        card = read_card(weights)
+        read_weights(weights, card)
+        return card

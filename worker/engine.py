@@ -13,9 +13,11 @@ from worker.batcher import Batcher, Batching
 from worker.device import Device, choose
 from worker.errors import CheckpointError
 from worker.models import checkpoint
-from worker.models.checkpoint import Card, Network
+from worker.models.card import Card
+from worker.models.checkpoint import Network
 from worker.models.choice import predictor
 from worker.models.folding import folded
+from worker.models.named import weights_of
 from worker.models.predictor import probe
 from worker.processor import keep_freed_memory
 from worker.settings import Settings, settings
@@ -100,6 +102,11 @@ class Engine:
             for count in {1, self._batching.images}:
                 for answer in [batcher.submit(np.zeros(size, np.uint8)) for _ in range(count)]:
                     answer.result()
+
+
+def load_engine(model: str) -> Engine:
+    """The engine of a model by the name that `weights_of` takes. Raises what that and loading raise."""
+    return Engine.load(weights_of(model, settings()))
 
 
 def prepare_process(threads: int) -> None:

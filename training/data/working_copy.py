@@ -77,8 +77,14 @@ def working_copy(data: bytes) -> WorkingCopy:
     colourful = colourfulness(rgb)
     if colourful < LEAST_COLOURFUL:
         raise ImageFault(NO_COLOUR, f"a colourfulness of {colourful:.1f}")
-    u, v = color.chroma_of(rgb).mean(axis=(1, 2)).tolist()
+    u, v = chroma_of(rgb).mean(axis=(1, 2)).tolist()
     return WorkingCopy(Traits(height, width, fingerprint(image), colourful, (u, v)), np.asarray(image))
+
+
+def chroma_of(rgb: np.ndarray) -> np.ndarray:
+    """RGB uint8 of shape (h, w, 3) to chroma float32 of shape (2, h, w) in -0.5..0.5."""
+    planes = np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) / 255
+    return np.stack(color.split(planes)[1:])
 
 
 def as_seen(image: Image.Image, short_side: int | None = None) -> Image.Image:

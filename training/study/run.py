@@ -19,6 +19,7 @@ from training.study.variant import Changes, Decode, Entry, Study, Variant, recip
 from worker.engine import Engine
 from worker.errors import UsageError
 from worker.models import checkpoint
+from worker.models.card import read_card
 
 NO_CHANGES = Changes([], [])
 
@@ -104,7 +105,7 @@ def _trained(task: Task, variant: Variant, recipe: Recipe, tell: Tell) -> Findin
     finding = Finding(
         name=variant.name,
         about=variant.about,
-        sha256=checkpoint.read_card(folder / BEST).sha256,
+        sha256=read_card(folder / BEST).sha256,
         parameters=_parameters(folder / BEST),
         recipe=recipe.model_dump(mode="json"),
         source=task.photographs.source,
@@ -119,7 +120,7 @@ def _trained(task: Task, variant: Variant, recipe: Recipe, tell: Tell) -> Findin
 def _read(task: Task, decode: Decode) -> Finding:
     """What is known of a decode; nothing where the checkpoint it reads is another one by now."""
     path = task.out / decode.of / BEST
-    card = checkpoint.read_card(path)
+    card = read_card(path)
     before = Finding.read(task.out / decode.name)
     how = asdict(decode)
     if before and (before.sha256, before.decode) == (card.sha256, how):

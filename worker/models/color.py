@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 KR, KG, KB = 0.299, 0.587, 0.114
 """Share of red, green and blue in luma (BT.601)."""
 
@@ -39,9 +37,3 @@ def split(rgb: Planes) -> tuple[Planes, Planes, Planes]:
 def join(luma: Planes, u: Planes, v: Planes) -> tuple[Planes, Planes, Planes]:
     """Luma 0..1 and chroma -0.5..0.5 to (red, green, blue), unclipped: the inverse of `split`."""
     return luma + V_SCALE * v, luma + G_FROM_U * u + G_FROM_V * v, luma + U_SCALE * u
-
-
-def chroma_of(rgb: np.ndarray) -> np.ndarray:
-    """RGB uint8 of shape (h, w, 3) to chroma float32 of shape (2, h, w) in -0.5..0.5."""
-    planes = np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) / 255
-    return np.stack(split(planes)[1:])

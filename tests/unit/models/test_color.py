@@ -41,11 +41,6 @@ def test_numpy_and_torch_agree(rgb):
     np.testing.assert_allclose([plane.numpy() for plane in back], rgb, rtol=0, atol=1e-14)
 
 
-def test_chroma_of_a_neutral_pixel_is_zero_at_every_level():
-    neutral = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
-    assert abs(color.chroma_of(neutral)).max() < 1e-7  # less than 1/30,000 of a level
-
-
 @given(levels)
 def test_luma_and_chroma_agree_with_pillow_within_a_level(rgb):
     theirs = np.asarray(Image.fromarray(rgb).convert("YCbCr"), dtype=np.float64).transpose(2, 0, 1)
@@ -54,13 +49,6 @@ def test_luma_and_chroma_agree_with_pillow_within_a_level(rgb):
     assert abs(255 * luma - theirs[0]).max() < 1.01
     # JPEG keeps chroma as 0..255 about 128
     assert abs(255 * np.stack([u, v]) + 128 - theirs[1:]).max() < 1.01
-
-
-@given(levels)
-def test_chroma_of_is_the_u_and_v_of_split(rgb):
-    found = color.chroma_of(rgb)
-    assert found.dtype == np.float32
-    np.testing.assert_allclose(found, color.split(rgb.transpose(2, 0, 1) / 255)[1:], rtol=0, atol=1e-6)
 
 
 def test_u_is_blue_and_v_is_red():

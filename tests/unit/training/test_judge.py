@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training.data.working_copy import chroma_of
 from training.judging import evaluate as evaluation
 from training.judging import judge as judging
 from training.judging.evaluate import gray_of
 from training.judging.gate import Gate
 from training.judging.judge import CONTENDERS, judge, largest_differences, write_sheet
 from worker.errors import UsageError
-from worker.models import color
 
 GATE = Gate()
 SIDE = 24
@@ -37,7 +37,7 @@ class Knowing:
         strengths = np.broadcast_to(strength, len(photographs))
         self.known = {}
         for photograph, share in zip(photographs, strengths, strict=True):
-            chroma = color.chroma_of(photograph.pixels) * np.float32(share)
+            chroma = chroma_of(photograph.pixels) * np.float32(share)
             chroma = np.stack([-chroma[1], chroma[0]]) if turned else chroma
             self.known[gray_of(photograph.pixels).luma.tobytes()] = chroma
 

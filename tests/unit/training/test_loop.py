@@ -21,6 +21,7 @@ from training.state import FILE, State
 from worker.errors import DiskFullFault, OutOfMemoryFault, UsageError
 from worker.models import checkpoint
 from worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from worker.models.card import read_card
 from worker.models.vgg_yuv import Vgg16Encoder
 
 TINY = Recipe(
@@ -63,7 +64,7 @@ def test_a_run_goes_on_from_a_checkpoint_and_says_from_which(finished, photograp
     start = finished[0] / "best.safetensors"
     still = TINY.model_copy(update={"rate": 1e-12, "decay": 0.0, "epochs": 1})
     card = loop.train(still, photographs, tmp_path, name="next", start=start)
-    begun = checkpoint.read_card(start)
+    begun = read_card(start)
     assert card.recipe["start"] == begun.sha256
     kept, first = (dict(checkpoint.read(path)[0].named_parameters()) for path in (tmp_path / "best.safetensors", start))
     assert all(torch.allclose(kept[name], first[name], atol=1e-4) for name in first)
@@ -173,7 +174,7 @@ def test_a_run_cut_off_within_an_epoch_ends_as_if_it_had_not_been(finished, phot
     for name, tensor in tensors.items():
         assert torch.equal(tensor, expected_tensors[name]), name
     assert (tmp_path / "best.safetensors").read_bytes() == (finished[0] / "best.safetensors").read_bytes()
-    cards = [checkpoint.read_card(out / "best.safetensors") for out in (tmp_path, finished[0])]
+    cards = [read_card(out / "best.safetensors") for out in (tmp_path, finished[0])]
     assert cards[0].model_copy(update={"created": ""}) == cards[1].model_copy(update={"created": ""})
 
 

@@ -12,6 +12,7 @@ from training.data.cache import Cache
 from training.data.photographs import _order, center_square, collect, training_batches, validation_batches
 from training.data.readable import photographs_of
 from training.data.source import identity
+from training.data.working_copy import chroma_of
 from worker.errors import UsageError
 from worker.models import color
 from worker.store import Location
@@ -92,7 +93,7 @@ def test_a_larger_share_only_moves_photographs_into_validation(folder, photograp
 
 
 def test_mean_chroma_is_that_of_the_training_photographs(photographs):
-    expected = np.mean([color.chroma_of(np.asarray(p.rgb())).mean(axis=(1, 2)) for p in photographs.training], axis=0)
+    expected = np.mean([chroma_of(np.asarray(p.rgb())).mean(axis=(1, 2)) for p in photographs.training], axis=0)
     assert photographs.mean_chroma == pytest.approx(expected, abs=1e-3)
 
 

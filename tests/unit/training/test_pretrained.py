@@ -13,7 +13,7 @@ from training.pretrained import load_encoder, normalization_of
 from worker.errors import CheckpointError, UsageError
 from worker.models import checkpoint
 from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.checkpoint import Card, TrainedOn
+from worker.models.card import Card, TrainedOn
 from worker.models.vgg_yuv import Vgg16Encoder, VggYuv, VggYuvConfig
 
 TRAINED_ON = TrainedOn(source="here", photographs=3, validation_photographs=1, mean_chroma=(0, 0))

@@ -10,7 +10,7 @@ from training.promotion import Promotions
 from worker import paths
 from worker.errors import CheckpointError, UsageError
 from worker.models import checkpoint, registry
-from worker.models.checkpoint import Card, TrainedOn
+from worker.models.card import Card, TrainedOn
 
 BUCKET = "photochrom-state"
 CONFIG = {"side": 16, "kernel": 3, "filters": [8, 6], "dense": 8}
@@ -147,6 +147,15 @@ def test_one_can_go_back_to_the_starter_on_a_machine_that_never_had_it(
     promotions.rollback("worse")
     monkeypatch.setattr(registry, "STARTERS", tmp_path / "another installation")
     assert checkpoint.read(promotions.registry.weights(starter))[1].name == "vgg16-yuv"
+
+
+def test_one_can_go_back_from_a_champion_that_is_altered_or_gone(promotions, publish, store, tmp_path):
+    first, second = publish(1), publish(2)
+    promotions.promote(first, "better")
+    promotions.promote(second, "even better")
+    (tmp_path / "cache" / f"{second}.safetensors").unlink()
+    store.put(BUCKET, paths.weights(second), b"other weights")
+    assert promotions.rollback("no worker can load it").sha256 == first
 
 
 def test_there_is_no_way_back_from_the_beginning(promotions):

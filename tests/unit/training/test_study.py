@@ -27,6 +27,7 @@ from training.study.variant import Changes, Decode, Study, Variant, recipe_of
 from worker.errors import UsageError
 from worker.models import checkpoint
 from worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from worker.models.card import read_card
 
 NONE = Changes([], [])
 TINY = {"side": 16, "kernel": 3, "filters": [4, 4], "dense": 4}
@@ -154,7 +155,7 @@ def test_only_takes_what_it_is_given_and_what_that_needs():
 def test_each_variant_is_trained_in_its_own_folder_and_measured_on_every_set(findings, task):
     assert [entry.name for entry in findings] == ["first", "half"]
     for found in findings:
-        assert found.sha256 == checkpoint.read_card(task.out / found.name / "best.safetensors").sha256
+        assert found.sha256 == read_card(task.out / found.name / "best.safetensors").sha256
         assert found.images_per_second > 0
         assert {name: judged.summary["photographs"] for name, judged in found.judged.items()} == {
             "held": 4,
@@ -166,7 +167,7 @@ def test_each_variant_is_trained_in_its_own_folder_and_measured_on_every_set(fin
 
 
 def test_only_some_of_the_validation_photographs_are_looked_at_after_an_epoch(findings, task):
-    card = checkpoint.read_card(task.out / "first" / "best.safetensors")
+    card = read_card(task.out / "first" / "best.safetensors")
     assert card.trained_on.validation_photographs == STUDY.validated < len(task.photographs.validation)
 
 

@@ -5,15 +5,20 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
 from training.data import working_copy as module
-from training.data.working_copy import SHORT_SIDE, working_copy
+from training.data.working_copy import SHORT_SIDE, chroma_of, working_copy
 from training.metrics import colourfulness
 from worker.errors import ImageFault, OutOfMemoryFault
 from worker.models import color
 
 ORIENTATION = 274
+
+levels = arrays(np.uint8, (6, 7, 3), elements=st.integers(0, 255))
 
 
 def refused(data):
@@ -47,7 +52,19 @@ def test_traits_are_those_of_the_pixels(picture, encode):
     image = picture(3)
     traits = working_copy(encode(image)).traits
     assert traits.colourfulness == colourfulness(np.asarray(image))
-    assert traits.mean_chroma == pytest.approx(color.chroma_of(np.asarray(image)).mean(axis=(1, 2)), abs=1e-6)
+    assert traits.mean_chroma == pytest.approx(chroma_of(np.asarray(image)).mean(axis=(1, 2)), abs=1e-6)
+
+
+def test_chroma_of_a_neutral_pixel_is_zero_at_every_level():
+    neutral = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
+    assert abs(chroma_of(neutral)).max() < 1e-7  # less than 1/30,000 of a level
+
+
+@given(levels)
+def test_chroma_of_is_the_u_and_v_of_split(rgb):
+    found = chroma_of(rgb)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, color.split(rgb.transpose(2, 0, 1) / 255)[1:], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
