@@ -5,14 +5,13 @@ Only a small gray copy goes through the model, and only chroma comes back; the p
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from worker.digest import sha256_of
 from worker.engine import Engine
 from worker.errors import AccessDeniedFault, ImageFault, RefusedFault, RetryableError
 from worker.job import MOST_KEY_BYTES, Image, Job, Task
@@ -87,8 +86,8 @@ def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settin
     place = job.task.output(image.key)
     if len(place.prefix.encode()) > MOST_KEY_BYTES:  # the source's own key is within that
         raise ImageFault("name-too-long", f"the result's key would have more than {MOST_KEY_BYTES} bytes")
-    options = asdict(_options(job.task, image.key, settings))
-    provenance = provenance_of(image, job, engine.card, engine.promotion, options)
+    options = _options(job.task, image.key, settings)
+    provenance = provenance_of(image, job, engine.card, engine.promotion, options.identity())
     with _names_told_apart(job.task.destination, store):
         there = result_there(store, place)
     left = notes_if_left(provenance, there, place, job.task.stale)
@@ -140,26 +139,29 @@ def _check_unchanged(image: Image, source: Stored) -> None:
         raise ImageFault("changed", f"{image.key} is {source.etag} of {source.size:,} bytes; listed was {listed}")
 
 
-def colorize_file(file: BinaryIO, engine: Engine, settings: Settings, options: Options) -> Written:
-    """An encoded photograph to its coloured counterpart. Raises ImageFault or WorkerFault."""
+def colorize_file(
+    file: BinaryIO, engine: Engine, settings: Settings, options: Options, source_sha256: str | None = None
+) -> Written:
+    """An encoded photograph to its coloured counterpart. Raises ImageFault or WorkerFault.
+
+    `source_sha256`, in hexadecimal, is the file's, where it is known already.
+    """
     with shortages_translated():
         with stage("read"):
-            statement = _statement(file, engine, options)
+            statement = _statement(source_sha256 or sha256_of(file), engine, options)
             photograph = read(file, Limits.of(settings), options)
         with stage("write"):
             return write(photograph, _coloured(photograph, engine), statement, options)
 
 
-def _statement(file: BinaryIO, engine: Engine, options: Options) -> Statement:
-    file.seek(0)
-    digest = hashlib.file_digest(file, "sha256")  # type: ignore[arg-type]
-    file.seek(0)
+def _statement(source_sha256: str, engine: Engine, options: Options) -> Statement:
     return Statement(
         model=engine.card.name,
         model_sha256=engine.card.sha256,
-        source_sha256=digest.hexdigest(),
+        source_sha256=source_sha256,
         how="",  # known once it is written
         digital_source_type=options.digital_source_type,
+        options=options.identity(),
     )
 
 

@@ -45,12 +45,16 @@ def worker(
 
 
 def colorize(
-    files: Annotated[list[Path], typer.Argument(help="Photographs, or folders of them.")],
-    to: Annotated[Path, typer.Option(help="Folder for the results; made if it is not there.")],
+    to: Annotated[Path, typer.Option(help="Folder for the results, outside the sources; made if it is not there.")],
+    files: Annotated[list[Path] | None, typer.Argument(help="Photographs, or folders of them.")] = None,
+    files_from: Annotated[
+        str | None,
+        typer.Option(help="File with further paths, one a line (or each before a NUL); - is standard input."),
+    ] = None,
     format: Annotated[str | None, typer.Option(help="jpeg, png or tiff; default is the source's own.")] = None,
     jpeg: Annotated[
         str | None,
-        typer.Option(help="How a gray JPEG is coloured: archive (the default), compatible or reencode."),
+        typer.Option(help="How a gray JPEG is colored: archive (the default), compatible or reencode."),
     ] = None,
     model: Annotated[
         str,
@@ -58,20 +62,35 @@ def colorize(
             help="A starter (vgg16-yuv, autoencoder), a .safetensors file, or of the state bucket: champion, a version."
         ),
     ] = DEFAULT_MODEL,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes, each of one core; default is one per core, as memory allows.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also replace files that are no results of the same photograph.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON line per photograph.")] = False,
 ) -> None:
-    """Colour photographs on this machine, without queue or S3: the same story as in a worker.
+    """Colorize photographs on this machine, without queue or S3: the same story as in a worker.
 
-    Results keep their source's file name (with the format's suffix, where --format changes it). A photograph that
-    cannot be coloured is reported with its reason and does not stop the others; the exit code is then 1.
+    Results keep their source's file name (with the format's suffix, where --format changes it), and a folder's keep
+    their place in it. Of several folders each gets a folder of its own. Files appear when they are whole.
+
+    Run it again to go on after Ctrl-C: what is there already from the same photograph, model and options is left. A
+    result of another model or other options is replaced; any other file at its place is not (destination-taken).
+
+    A photograph that cannot be colorized is reported with its reason and does not stop the others; the exit code is
+    then 1.
 
     PNG and TIFF keep every level of gray. A gray JPEG keeps its gray as it is, and with --jpeg archive `photochrom
     restore` gives the original back; compatible makes one scan of it, for old readers; reencode decodes and encodes.
     """
-    from worker.local import Wish, colorize_files
+    from worker.errors import UsageError
+    from worker.local.command import Wish, colorize_files
 
-    failed = colorize_files(files, to, Wish(format, jpeg), model, as_json=json)
-    raise typer.Exit(1 if failed else 0)
+    if not files and not files_from:
+        raise UsageError("name photographs or folders of them, or a list of them with --files-from")
+    wish = Wish(files or [], to, model, format, jpeg, files_from, overwrite, jobs)
+    raise typer.Exit(colorize_files(wish, as_json=json))
 
 
 def restore(

@@ -6,13 +6,11 @@ Metadata is ASCII and under 2 KB, so a source is named by the SHA-256 of its buc
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass
 from enum import Enum
-from typing import Any
 
 from worker.job import Image, Job
-from worker.models.checkpoint import Card
+from worker.models.card import Card
 from worker.store import Location
 from worker.version import VERSION
 
@@ -74,8 +72,8 @@ class Provenance:
         return there.get("order", "").partition(".")[0] == self.order.partition(".")[0]
 
 
-def provenance_of(image: Image, job: Job, card: Card, promotion: int, options: dict[str, Any]) -> Provenance:
-    """The provenance of the result for an image as it was listed; `options` are what else decides its bytes."""
+def provenance_of(image: Image, job: Job, card: Card, promotion: int, options: str) -> Provenance:
+    """The provenance of the result for an image as it was listed; `options` is what else decides its bytes, as JSON."""
     bucket = Location.parse(job.task.source).bucket
     return Provenance(
         source=hashlib.sha256(f"{bucket}/{image.key}".encode()).hexdigest(),
@@ -83,6 +81,6 @@ def provenance_of(image: Image, job: Job, card: Card, promotion: int, options: d
         source_size=image.size,
         model=card.name,
         model_sha256=card.sha256,
-        options=json.dumps(options, sort_keys=True, separators=(",", ":")),
+        options=options,
         order=f"{job.task.epoch:015d}.{promotion:09d}",
     )

@@ -20,7 +20,7 @@ from deploy.bench_machine import describe
 from tests.benchmarks.figures import Plan, Section, missed, summary
 from tests.benchmarks.story import MODEL
 from worker.engine import prepare_process
-from worker.local import load_engine
+from worker.engine import load_engine
 from worker.settings import settings
 
 SECTIONS = {

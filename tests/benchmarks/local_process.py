@@ -64,7 +64,7 @@ def main(source: Path) -> None:
     """What the child does."""
     from deploy.bench_local import story
     from worker.engine import prepare_process
-    from worker.local import load_engine
+    from worker.engine import load_engine
     from worker.settings import settings
 
     prepare_process(threads=1)

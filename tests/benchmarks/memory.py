@@ -27,7 +27,7 @@ def story(source: Path, target: Path) -> None:
     """The whole story from file to file, with the shipped model, as a worker's process does it."""
     from worker.colorize import colorize_file
     from worker.engine import prepare_process
-    from worker.local import load_engine
+    from worker.engine import load_engine
     from worker.photo.options import Options
     from worker.settings import Settings
 

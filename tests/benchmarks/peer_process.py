@@ -26,7 +26,7 @@ from tests.benchmarks.child import serve
 from tests.benchmarks.story import MODEL, OPTIONS
 from worker.colorize import colorize_file
 from worker.engine import Engine, prepare_process
-from worker.local import load_engine
+from worker.engine import load_engine
 from worker.photo.jpeg import source
 from worker.photo.limits import Limits
 from worker.settings import Settings

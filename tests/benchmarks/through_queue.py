@@ -20,7 +20,7 @@ from tests.benchmarks.local_process import LocalProcess, Taken
 from tests.benchmarks.story import MODEL, OPTIONS
 from tests.benchmarks.turns import TURN, Turns
 from worker.engine import prepare_process
-from worker.local import load_engine
+from worker.engine import load_engine
 from worker.store import Location
 
 SIZES: dict[float, int] = {1: 640, 12: 192}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import json
+from dataclasses import asdict, dataclass, replace
 
 from worker.job import Format
 from worker.settings import COMPOSITE, JpegProfile, Settings
@@ -28,6 +29,10 @@ class Options:
             settings.chroma_quality,
             settings.digital_source_type,
         )
+
+    def identity(self) -> str:
+        """As JSON on one line: what decides a result beside its source and its model."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
     def with_format(self, format: Format | None) -> Options:
         """The same with a format, where none is asked for."""

@@ -45,7 +45,8 @@ class Statement:
     """What a result says of itself.
 
     `how` says how its gray got there: "spliced", "exact", "reencoded" or "transcoded". `digital_source_type` is a URI
-    of IPTC's vocabulary. SHA-256 sums are in hexadecimal.
+    of IPTC's vocabulary. SHA-256 sums are in hexadecimal. `options` are those that the result was made with, as
+    `Options.identity` gives them; None in results of version 0.1, which do not say them.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Statement:
     how: str
     version: str = VERSION
     digital_source_type: str = COMPOSITE
+    options: str | None = None
 
 
 class Merged(NamedTuple):
@@ -98,7 +100,8 @@ def statement_of(packet: bytes) -> Statement | None:
     if len(ours) < len(names):
         return None
     model, model_sha256, source_sha256, how, version = ours
-    return Statement(model, model_sha256, source_sha256, how, version, said.get(_SOURCE_TYPE, ""))
+    options = said.get(f"{{{PHOTOCHROM}}}Options")
+    return Statement(model, model_sha256, source_sha256, how, version, said.get(_SOURCE_TYPE, ""), options)
 
 
 def _parser() -> etree.XMLParser:
@@ -160,6 +163,8 @@ def _add_statement(rdf: etree._Element, statement: Statement) -> None:
         f"{{{PHOTOCHROM}}}Version": statement.version,
         f"{{{PHOTOCHROM}}}How": statement.how,
     }
+    if statement.options is not None:
+        properties[f"{{{PHOTOCHROM}}}Options"] = statement.options
     if not any(_AI_SYSTEM in (*one.attrib, *(child.tag for child in one)) for one in rdf.iterchildren(_DESCRIPTION)):
         properties |= {_AI_SYSTEM: f"{_SYSTEM}, model {statement.model}", _AI_VERSION: statement.version}
     first = rdf.find(_DESCRIPTION)

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import deploy.cli
-from training.judging import evaluate, evaluation_set
+from training.judging import creation, evaluate
 from worker.errors import UsageError
 from worker.settings import settings as settings_of_process
 
@@ -38,7 +38,7 @@ class Tint:
 def cheap(monkeypatch):
     """Small squares, and engines that need no weights."""
     monkeypatch.setattr(evaluate, "SIDE", 16)
-    monkeypatch.setattr("worker.local.load_engine", Tint)
+    monkeypatch.setattr("worker.engine.load_engine", Tint)
     monkeypatch.setattr("worker.engine.prepare_process", lambda threads: None)
 
 
@@ -64,7 +64,7 @@ def state(exported, aws, monkeypatch, tmp_path):
 @pytest.fixture
 def frozen(state, source, monkeypatch):
     """A set by the name of "frozen"."""
-    monkeypatch.setattr(evaluation_set, "SIDE", 16)
+    monkeypatch.setattr(creation, "SIDE", 16)
     assert photochrom("evaluation", "create", source, "--name", "frozen").exit_code == 0
     return "frozen"
 

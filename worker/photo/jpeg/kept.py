@@ -77,6 +77,12 @@ def is_kept(found: Segment) -> bool:
     return found.marker == APP9 and found.payload.startswith(NAME)
 
 
+def sha256_of_original(segments: list[Segment]) -> str | None:
+    """What the segments of a coloured file say of the file that it was made from; None where they keep none."""
+    ours = [found for found in segments if is_kept(found)]
+    return str(_unpack(ours)[0]["sha256"]) if ours else None
+
+
 def restore(coloured: bytes, limits: Limits) -> bytes:
     """The original file, byte for byte.
 

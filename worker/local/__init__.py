@@ -1,0 +1,1 @@
+"""Photographs of this machine's disk, colorized into a folder without queue or S3."""

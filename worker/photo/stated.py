@@ -1,0 +1,59 @@
+"""What a file says of itself as a result, read without decoding it."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+from worker.errors import ImageFault
+from worker.photo import png_chunks
+from worker.photo.jpeg import kept
+from worker.photo.jpeg.metadata import XMP
+from worker.photo.jpeg.segments import APP1, MessyError, header
+from worker.photo.limits import Limits
+from worker.photo.tiff.directory import Tiff
+from worker.photo.tiff.tags import XMP as XMP_TAG
+from worker.photo.xmp import Statement, statement_of
+
+
+def statement_in(file: BinaryIO, limits: Limits) -> Statement | None:
+    """What a result says of itself; None for any other file. The file stands at its beginning before and afterwards.
+
+    A JPEG whose XMP had no room for a statement still keeps its original and the SHA-256 of that: all else is then "".
+    """
+    start = file.read(8)
+    file.seek(0)
+    try:
+        if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return statement_of(_tiff_packet(file, limits))
+        if start == png_chunks.SIGNATURE:
+            return statement_of(_png_packet(file.read(), limits))
+        if start[:3] == b"\xff\xd8\xff":
+            return _in_jpeg(file.read(), limits)
+    except (ImageFault, MessyError):
+        return None
+    finally:
+        file.seek(0)
+    return None
+
+
+def _tiff_packet(file: BinaryIO, limits: Limits) -> bytes:
+    """Of the first page: all pages say the same."""
+    tiff = Tiff(file, limits)
+    field = tiff.first().fields.get(XMP_TAG)
+    return tiff.value(field).rstrip(b"\0") if field else b""
+
+
+def _png_packet(data: bytes, limits: Limits) -> bytes:
+    texts = png_chunks.texts(png_chunks.parse(data, limits), png_chunks.Allowance())
+    found = next((text for keyword, text in texts if keyword == png_chunks.XMP_KEYWORD), "")
+    return found.encode(errors="surrogateescape")
+
+
+def _in_jpeg(data: bytes, limits: Limits) -> Statement | None:
+    segments = header(data, limits)
+    packets = (one.payload[len(XMP) :] for one in segments if one.marker == APP1 and one.payload.startswith(XMP))
+    stated = statement_of(next(packets, b""))
+    if stated:
+        return stated
+    source = kept.sha256_of_original(segments)
+    return Statement(model="", model_sha256="", source_sha256=source, how="", version="") if source else None
