@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
+import struct
 
 import pytest
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
 
 from tests.unit.photo.generate import jpeg, png, splice, tiff
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg
@@ -61,11 +65,63 @@ def test_another_resolution_is_found():
     assert wrong(other, original) == {"metadata: resolution"}
 
 
-def test_resolution_may_be_rounded_as_the_other_format_must():
+def phys(dots):
+    return png.chunk(b"pHYs", struct.pack(">IIB", dots, dots, 1))
+
+
+def finding_of_resolution(result, original):
+    return found(result, original)["metadata: resolution"]
+
+
+@pytest.mark.parametrize(("dots", "ok"), [(11811, True), (11810, False), (11812, False), (None, False)])
+def test_resolution_may_be_rounded_to_whole_dots_a_meter_in_a_png(dots, ok):
     original = tiff.tiff(GRAY, resolution=(300, 300), resolutionunit=2)
-    metres = png.chunk(b"pHYs", (11811).to_bytes(4, "big") * 2 + b"\1")
-    assert found(coloured_png(original, coloured(GRAY), metres), original)["metadata: resolution"].ok
-    assert not found(coloured_png(original, coloured(GRAY)), original)["metadata: resolution"].ok
+    result = coloured_png(original, coloured(GRAY), phys(dots) if dots else b"")
+    assert finding_of_resolution(result, original).ok is ok
+
+
+@pytest.mark.parametrize(("dots", "ok"), [(300, True), (301, False), (299, False)])
+def test_resolution_may_be_rounded_to_whole_dots_an_inch_in_a_jpeg(dots, ok):
+    original = png.png(GRAY, 8, png.GRAY, phys(11811))
+    assert finding_of_resolution(spliced(gray_jpeg(Kind(dpi=(dots, dots))), keep=False), original).ok is ok
+
+
+@pytest.mark.parametrize(
+    ("stated", "unit", "ok"),
+    [
+        ((1499997, 5000), 2, True),
+        ((11811, 100), 3, True),
+        ((300, 1), 2, False),
+        ((29999, 100), 2, False),
+        ((2**32 - 1, 14_316_586), 2, False),  # 299.99940593
+        ((11811, 100), 2, False),
+    ],
+)
+def test_resolution_is_not_rounded_in_a_tiff(stated, unit, ok):
+    original = png.png(GRAY, 8, png.GRAY, phys(11811))
+    result = coloured_tiff(original, coloured(GRAY), resolution=(stated, stated), resolutionunit=unit)
+    assert finding_of_resolution(result, original).ok is ok
+
+
+@pytest.mark.parametrize(("exif", "across", "ok"), [((200, 1), 200, True), ((200, 1), 1, False), (None, 1, True)])
+def test_one_dot_an_inch_counts_only_where_nothing_else_is_said(exif, across, ok):
+    block = Image.Exif()
+    if exif:
+        block[282], block[283], block[296] = IFDRational(*exif), IFDRational(*exif), 2
+    file = io.BytesIO()
+    Image.fromarray(GRAY).save(file, "JPEG", dpi=(1, 1), exif=block)
+    result = coloured_tiff(file.getvalue(), coloured(GRAY), resolution=(across, across), resolutionunit=2)
+    assert finding_of_resolution(result, file.getvalue()).ok is ok
+
+
+def test_the_resolution_of_a_webp_is_its_exif_s():
+    block = Image.Exif()
+    block[282], block[283], block[296] = IFDRational(601, 2), IFDRational(601, 2), 2
+    file = io.BytesIO()
+    Image.fromarray(GRAY).save(file, "WEBP", lossless=True, exif=block)
+    for across, ok in ((300.5, True), (300, False)):
+        result = coloured_tiff(file.getvalue(), coloured(GRAY), resolution=(across, across), resolutionunit=2)
+        assert finding_of_resolution(result, file.getvalue()).ok is ok
 
 
 # ---- profile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -11,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from worker.errors import ImageFault
-from worker.photo import exif, icc
+from worker.photo import exif, icc, resolution
 from worker.photo.jpeg.metadata import ICC, XMP
 from worker.photo.jpeg.segments import (
     APP0,
@@ -44,9 +45,6 @@ COMMENT = "Comment"
 _LOSSLESS = 0xC3
 _DECODABLE = (0xC0, 0xC1, 0xC2, _LOSSLESS, 0xC9, 0xCA)
 """Frame markers: all but hierarchical ones and lossless arithmetic coding, which no decoder at hand reads."""
-
-_INCHES = {1: 1.0, 2: 2.54}
-"""JFIF's units of density (T.871, 10.1), as factors to an inch."""
 
 Payloads = list[tuple[int, bytes]]
 """Marker and payload of each segment before the first scan."""
@@ -185,7 +183,7 @@ def _metadata(payloads: Payloads) -> tuple[Metadata, int]:
         xmp=next(_told(payloads, APP1, XMP), b""),
         photoshop=b"".join(_told(payloads, APP13, PHOTOSHOP)),
         icc=icc.for_colour(_profile(payloads)),
-        dpi=_density(next(_told(payloads, APP0, JFIF), b"")) or parts.dpi,
+        dpi=resolution.first_of(_density(next(_told(payloads, APP0, JFIF), b"")), parts.dpi),
         comments=tuple((COMMENT, _text(payload)) for marker, payload in payloads if marker == COM),
     )
     return metadata, parts.orientation
@@ -200,11 +198,9 @@ def _profile(payloads: Payloads) -> bytes:
     return b"".join(part[2:] for part in sorted(_told(payloads, APP2, ICC), key=lambda part: part[:1]))
 
 
-def _density(payload: bytes) -> exif.Resolution:
-    """Dots an inch of a JFIF segment, less its identifier (T.871, 10.1): version, unit, across, down."""
-    factor = _INCHES.get(payload[2]) if len(payload) >= 7 else None
-    across, down = int.from_bytes(payload[3:5], "big"), int.from_bytes(payload[5:7], "big")
-    return exif.sensible(across * factor, down * factor) if factor else None
+def _density(payload: bytes) -> resolution.Resolution | None:
+    """Of a JFIF segment, less its identifier (T.871, 10.1): version, unit, across, down."""
+    return resolution.of_jfif(*struct.unpack_from(">BHH", payload, 2)) if len(payload) >= 7 else None
 
 
 def _text(payload: bytes) -> str:

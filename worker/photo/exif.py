@@ -10,19 +10,13 @@ import struct
 from fractions import Fraction
 from typing import NamedTuple
 
-from worker.photo import orientation
+from worker.photo import orientation, resolution
+from worker.photo.resolution import Resolution
 
 PREFIX = b"Exif\0\0"
 """Stands before the block in a JPEG (Exif 3.0, 4.7.2), and by mistake in other formats."""
 
-MOST_DPI = 65_535
-"""What a JPEG's 16 bits hold."""
-
-Resolution = tuple[float, float] | None
-
 _X_RESOLUTION, _Y_RESOLUTION, _UNIT = 282, 283, 296
-_INCHES = {2: 1.0, 3: 2.54}
-"""Inches in ResolutionUnit's unit, as a factor: per inch, per centimetre."""
 
 # How pixels are stored, and their profile: the result says that for itself.
 _STORAGE = frozenset(
@@ -39,7 +33,7 @@ class Parts(NamedTuple):
 
     block: bytes
     orientation: int = orientation.UPRIGHT
-    dpi: Resolution = None
+    dpi: Resolution | None = None
 
 
 class _Directory(NamedTuple):
@@ -78,7 +72,7 @@ def take_apart(block: bytes) -> Parts:
     return Parts(changed, turn, _resolution(block, directory.order, taken))
 
 
-def put_together(block: bytes, turn: int, dpi: Resolution) -> bytes:
+def put_together(block: bytes, turn: int, dpi: Resolution | None) -> bytes:
     """The inverse of `take_apart`: b"" where nothing needs saying, else a block that says orientation and resolution.
 
     The first directory moves to the block's end, where it can grow.
@@ -92,21 +86,20 @@ def put_together(block: bytes, turn: int, dpi: Resolution) -> bytes:
     added = [] if turn == orientation.UPRIGHT else [struct.pack(order + "HHIHH", orientation.TAG, _SHORT, 1, turn, 0)]
     count = len(directory.entries) + len(added) + (3 if dpi else 0)
     behind = len(block) + 2 + _ENTRY * count + 4
-    values = b""
-    if dpi:
-        values = _rational(order, dpi[0]) + _rational(order, dpi[1])
-        added += [
-            struct.pack(order + "HHII", _X_RESOLUTION, _RATIONAL, 1, behind),
-            struct.pack(order + "HHII", _Y_RESOLUTION, _RATIONAL, 1, behind + 8),
-            struct.pack(order + "HHIHH", _UNIT, _SHORT, 1, 2, 0),
-        ]
-    entries = sorted(directory.entries + added, key=directory.tag)
+    stating, values = _stating(order, dpi, behind) if dpi else ([], b"")
+    entries = sorted(directory.entries + added + stating, key=directory.tag)
     return _header(order, len(block)) + block[8:] + _directory_bytes(order, entries, directory.following) + values
 
 
-def sensible(across: float, down: float) -> Resolution:
-    """A resolution in dots an inch, or None for one that says nothing, as 0 and 1 do, or that no JPEG could hold."""
-    return (across, down) if all(1 < value <= MOST_DPI for value in (across, down)) else None
+def _stating(order: str, dpi: Resolution, at: int) -> tuple[list[bytes], bytes]:
+    """Entries of a resolution, and the values that are to stand at a place of the block."""
+    unit, across, down = resolution.in_tags(dpi)
+    entries = [
+        struct.pack(order + "HHII", _X_RESOLUTION, _RATIONAL, 1, at),
+        struct.pack(order + "HHII", _Y_RESOLUTION, _RATIONAL, 1, at + 8),
+        struct.pack(order + "HHIHH", _UNIT, _SHORT, 1, unit, 0),
+    ]
+    return entries, struct.pack(order + "IIII", *across.as_integer_ratio(), *down.as_integer_ratio())
 
 
 def _first_directory(block: bytes) -> _Directory | None:
@@ -147,22 +140,17 @@ def _number(order: str, entry: bytes | None) -> int | None:
     return number
 
 
-def _resolution(block: bytes, order: str, taken: dict[int, bytes]) -> Resolution:
-    unit = _INCHES.get(_number(order, taken.get(_UNIT)) or 2)
-    across, down = (_quotient(block, order, taken.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
-    return sensible(across * unit, down * unit) if unit and across and down else None
+def _resolution(block: bytes, order: str, taken: dict[int, bytes]) -> Resolution | None:
+    unit = _number(order, taken.get(_UNIT)) or resolution.INCHES
+    across, down = (_rational(block, order, taken.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    return resolution.of_tags(unit, across, down)
 
 
-def _quotient(block: bytes, order: str, entry: bytes | None) -> float | None:
+def _rational(block: bytes, order: str, entry: bytes | None) -> Fraction | None:
     if entry is None:
         return None
     kind, count, at = struct.unpack_from(order + "HII", entry, 2)
     if kind != _RATIONAL or count != 1 or at + 8 > len(block):
         return None
     numerator, denominator = struct.unpack_from(order + "II", block, at)
-    return numerator / denominator if denominator else None
-
-
-def _rational(order: str, value: float) -> bytes:
-    exact = Fraction(value).limit_denominator(10_000)
-    return struct.pack(order + "II", exact.numerator, exact.denominator)
+    return Fraction(numerator, denominator) if denominator else None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import NamedTuple
 
 import imagecodecs
 import numpy as np
 
 from worker.errors import ImageFault
-from worker.photo import exif, icc
+from worker.photo import exif, icc, resolution
 from worker.photo.limits import Limits
 from worker.photo.raster import Metadata, Raster
 from worker.photo.samples import luma_of, replicated
@@ -27,8 +28,6 @@ _EXIF = b"JpgTiffExif->JP2"
 _SUPERBOXES = (b"jp2h", b"res ")
 _SRGB, _GRAY, _YCC = 16, 17, 18
 """Enumerated colour spaces (I.5.3.3)."""
-
-_INCHES_PER_METRE = 1 / 0.0254
 
 
 class _Size(NamedTuple):
@@ -152,7 +151,7 @@ def _metadata(boxes: list[tuple[bytes, bytes]]) -> tuple[Metadata, int]:
         xmp=_of_uuid(boxes, _XMP),
         iptc=_of_uuid(boxes, _IPTC),
         icc=icc.for_colour(profiles[0] if profiles else b""),
-        dpi=_resolution(boxes) or parts.dpi,
+        dpi=resolution.first_of(_resolution(boxes), parts.dpi),
     )
     return metadata, parts.orientation
 
@@ -161,8 +160,8 @@ def _of_uuid(boxes: list[tuple[bytes, bytes]], identifier: bytes) -> bytes:
     return next((content[16:] for name, content in boxes if name == b"uuid" and content[:16] == identifier), b"")
 
 
-def _resolution(boxes: list[tuple[bytes, bytes]]) -> exif.Resolution:
-    """Dots an inch at capture, else at display (I.5.3.7): two fractions a metre, down first, and their exponents."""
+def _resolution(boxes: list[tuple[bytes, bytes]]) -> resolution.Resolution | None:
+    """At capture, else at display (I.5.3.7): two fractions a metre, down first, and their exponents."""
     stated = dict(reversed(boxes))
     content = stated.get(b"resc") or stated.get(b"resd") or b""
     if len(content) != 10:
@@ -170,5 +169,5 @@ def _resolution(boxes: list[tuple[bytes, bytes]]) -> exif.Resolution:
     down, below, across, beside, tens_down, tens_across = struct.unpack(">4H2b", content)
     if not below or not beside:
         return None
-    metre = _INCHES_PER_METRE
-    return exif.sensible(across / beside * 10.0**tens_across / metre, down / below * 10.0**tens_down / metre)
+    ten = Fraction(10)
+    return resolution.of_meters(Fraction(across, beside) * ten**tens_across, Fraction(down, below) * ten**tens_down)

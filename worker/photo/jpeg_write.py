@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from worker.errors import ImageFault
-from worker.photo import exif
+from worker.photo import exif, resolution
 from worker.photo.decode import APP13, COMMENT, PHOTOSHOP
 from worker.photo.jpeg.encode import encoded
 from worker.photo.jpeg.metadata import ICC, XMP
@@ -20,25 +20,35 @@ from worker.photo.raster import Metadata, Raster
 _IPTC_RESOURCE = b"8BIM\x04\x04"
 """The beginning of the image resource that holds IPTC records."""
 
+_DENSITY = 13
+"""Where unit and densities stand in a file whose first segment is JFIF's (T.871, 10.1)."""
+
 
 def write_jpeg(raster: Raster, rgb: np.ndarray, quality: int) -> bytes:
     """Encode RGB (h, w, 3), uint8 or uint16, with 4:2:0 chroma and the raster's metadata; 16 bits are rounded to 8.
 
-    Resolution is rounded to whole dots an inch; comments other than JPEG's own keep their keyword before them. Raises
-    ImageFault ("unsupported") for alpha, for more than 65,500 pixels a side, and for EXIF or XMP beyond one segment.
+    Resolution becomes the nearest whole dots, an inch or a centimeter; comments other than JPEG's own keep their
+    keyword before them. Raises ImageFault ("unsupported") for alpha, for more than 65,500 pixels a side, and for EXIF
+    or XMP beyond one segment.
     """
     if raster.alpha is not None:
         raise ImageFault("unsupported", "JPEG has no alpha channel: ask for PNG or TIFF")
-    density = tuple(round(value) for value in raster.metadata.dpi or (0, 0))
     image = Image.fromarray(_eight_bits(rgb))
     try:
-        data = encoded(image, quality=quality, subsampling="4:2:0", optimize=True, dpi=density)
+        data = encoded(image, quality=quality, subsampling="4:2:0", optimize=True)
     except MemoryError:
         raise
     except Exception as error:  # more than 65,500 pixels a side
         raise ImageFault("unsupported", f"JPEG cannot hold this photograph: {error}") from error
+    data = _with_density(data, raster.metadata.dpi)
     behind = 4 + int.from_bytes(data[4:6], "big")  # SOI and JFIF's segment, which comes first (T.871, 10.1)
     return data[:behind] + b"".join(_segments(raster)) + data[behind:]
+
+
+def _with_density(data: bytes, dpi: resolution.Resolution | None) -> bytes:
+    """Pillow states inches alone."""
+    stated = struct.pack(">BHH", *resolution.in_jfif(dpi)) if dpi else b""
+    return data[:_DENSITY] + stated + data[_DENSITY + len(stated) :]
 
 
 def _eight_bits(rgb: np.ndarray) -> np.ndarray:

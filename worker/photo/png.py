@@ -8,14 +8,12 @@ import zlib
 import numpy as np
 
 from worker.errors import ImageFault
-from worker.photo import exif, icc
+from worker.photo import exif, icc, resolution
 from worker.photo.limits import Limits
 from worker.photo.png_chunks import XMP_KEYWORD, Allowance, Chunk, data_of, parse, texts
 from worker.photo.png_rows import Header, strips
 from worker.photo.png_tones import Tones
 from worker.photo.raster import Metadata, Raster
-
-INCHES_PER_METRE = 1 / 0.0254
 
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
 """Chunks without which a picture cannot be shown (5.4); a maker's own, as Apple's CgBI, change what the others mean."""
@@ -63,7 +61,7 @@ def _metadata(chunks: list[Chunk]) -> tuple[Metadata, int]:
         exif=parts.block,
         xmp=next((_bytes(text) for keyword, text in said if keyword == XMP_KEYWORD), b""),
         icc=icc.for_colour(_profile(data_of(chunks, b"iCCP"), allowance)),
-        dpi=_resolution(data_of(chunks, b"pHYs")) or parts.dpi,
+        dpi=resolution.first_of(_resolution(data_of(chunks, b"pHYs")), parts.dpi),
         comments=tuple((word, _bytes(text).decode(errors="replace")) for word, text in said if word != XMP_KEYWORD),
     )
     return metadata, parts.orientation
@@ -81,9 +79,8 @@ def _profile(data: bytes, allowance: Allowance) -> bytes:
         raise ImageFault("profile", f"the PNG's colour profile cannot be read: {error}") from error
 
 
-def _resolution(data: bytes) -> exif.Resolution:
-    """Dots an inch out of a pHYs chunk (11.3.4.3), whose other unit states nothing but the shape of a pixel."""
+def _resolution(data: bytes) -> resolution.Resolution | None:
+    """Out of a pHYs chunk (11.3.4.3), whose other unit states nothing but the shape of a pixel."""
     if len(data) != 9 or data[8] != 1:
         return None
-    across, down = struct.unpack_from(">II", data)
-    return exif.sensible(across / INCHES_PER_METRE, down / INCHES_PER_METRE)
+    return resolution.of_meters(*struct.unpack_from(">II", data))

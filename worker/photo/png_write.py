@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from worker.photo import exif
-from worker.photo.png import INCHES_PER_METRE
+from worker.photo import exif, resolution
 from worker.photo.png_chunks import SIGNATURE, XMP_KEYWORD, Chunk, Kept, chunk_bytes
 from worker.photo.raster import Metadata, Raster
 
@@ -93,8 +92,7 @@ def _ancillary(raster: Raster, kept: Kept) -> Iterator[Chunk]:
     yield from kept.chunks
     names = {chunk.name for chunk in kept.chunks}
     if metadata.dpi and b"pHYs" not in names:
-        across, down = (round(value * INCHES_PER_METRE) for value in metadata.dpi)
-        yield Chunk(b"pHYs", struct.pack(">IIB", across, down, 1))
+        yield Chunk(b"pHYs", struct.pack(">IIB", *resolution.in_meters(metadata.dpi), 1))
     block = exif.put_together(metadata.exif, raster.orientation, metadata.dpi)
     if block:
         yield Chunk(b"eXIf", block)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from worker.photo import orientation
 from worker.photo.luma import STRIP_ROWS
+from worker.photo.resolution import Resolution
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Metadata:
     `exif` is a TIFF block (its first bytes are "II" or "MM") without the tags that say how pixels are stored; a TIFF's
     own tags (description, artist, date) stand in it too. `xmp` is a packet, `iptc` IPTC-IIM records, `photoshop` image
     resources (which may hold records of their own), `icc` a profile for RGB, ready to be written. All may be empty.
-    `dpi` is (across, down). `comments` are texts that stand apart from all of these: JPEG's COM, PNG's text chunks as
-    (keyword, text).
+    `dpi` is (across, down), exactly. `comments` are texts that stand apart from all of these: JPEG's COM, PNG's text
+    chunks as (keyword, text).
     """
 
     exif: bytes = b""
@@ -27,7 +28,7 @@ class Metadata:
     iptc: bytes = b""
     photoshop: bytes = b""
     icc: bytes = b""
-    dpi: tuple[float, float] | None = None
+    dpi: Resolution | None = None
     comments: tuple[tuple[str, str], ...] = ()
 
 

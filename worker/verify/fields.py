@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.verify import iptc, xmp
 from worker.verify.finding import Finding
-from worker.verify.page import Says
+from worker.verify.page import Resolution, Says
 from worker.verify.resolution import alike
 from worker.verify.tags import describing
 
@@ -97,6 +97,9 @@ def _dpi(coloured: Says, original: Says) -> Finding:
     what, there, wanted = "metadata: resolution", coloured.dpi, original.dpi
     if wanted is None:
         return Finding(what, None, "the original states none")
-    found = "none" if there is None else f"{there[0]:g} x {there[1]:g} dpi"
     same = there is not None and alike(wanted, there)
-    return Finding(what, same, found if same else f"{found}, the original has {wanted[0]:g} x {wanted[1]:g} dpi")
+    return Finding(what, same, _shown(there) if same else f"{_shown(there)}, the original has {_shown(wanted)}")
+
+
+def _shown(dpi: Resolution | None) -> str:
+    return f"{float(dpi.across):g} x {float(dpi.down):g} dpi" if dpi else "none"

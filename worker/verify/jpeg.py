@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from worker.verify import iptc
 from worker.verify.markers import APP0, COM, DNL, EOI, FRAMES, Frame, Segment, frame_of, quantisation, segments
 from worker.verify.page import Page, Says, Space, check_size, widened
-from worker.verify.resolution import of_jfif, of_tags
+from worker.verify.resolution import of_jfif, of_tags, stated
 from worker.verify.tags import exif_tags
 
 _XMP, _EXTENDED_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
@@ -102,7 +102,7 @@ def _says(found: list[Segment]) -> Says:
         iptc=iptc.resources(photoshop).get(iptc.IPTC_RESOURCE, b""),
         photoshop=photoshop,
         icc=_profile(found),
-        dpi=(of_jfif(jfif[0]) if jfif else None) or of_tags(tags),
+        dpi=stated(of_jfif(jfif[0]) if jfif else None, of_tags(tags)),
         comments=tuple(("", s.payload.decode("latin-1").rstrip("\0")) for s in found if s.marker == COM),
         orientation=_orientation(tags.get(("", 274))),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from fractions import Fraction
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -24,9 +25,17 @@ def check_size(width: int, height: int, most_pixels: int) -> None:
         raise ImageFault("too-many-pixels", f"{width} x {height} pixels are more than the limit of {most_pixels:,}")
 
 
+class Resolution(NamedTuple):
+    """Dots per inch, more than 0. `step` is one dot of the unit of which a file can state whole dots only, or None."""
+
+    across: Fraction
+    down: Fraction
+    step: Fraction | None = None
+
+
 @dataclass(frozen=True)
 class Says:
-    """What a page says beside its pixels. All may be empty; `dpi` is (across, down)."""
+    """What a page says beside its pixels. All may be empty."""
 
     tags: Tags = field(default_factory=dict)
     xmp: bytes = b""
@@ -34,7 +43,7 @@ class Says:
     iptc: bytes = b""
     photoshop: bytes = b""
     icc: bytes = b""
-    dpi: tuple[float, float] | None = None
+    dpi: Resolution | None = None
     comments: tuple[tuple[str, str], ...] = ()
     orientation: int = 1
 

@@ -12,7 +12,7 @@ import numpy as np
 from worker.errors import ImageFault
 from worker.verify import iptc
 from worker.verify.page import Page, Says, check_size
-from worker.verify.resolution import of_phys, of_tags
+from worker.verify.resolution import of_phys, of_tags, stated
 from worker.verify.tags import exif_tags
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -89,7 +89,7 @@ def _says(chunks: Chunks) -> Says:
         iptc=_raw_profile(texts, "iptc") or iptc.resources(photoshop).get(iptc.IPTC_RESOURCE, b""),
         xmp=next((text.encode() for keyword, text in texts if keyword == "XML:com.adobe.xmp"), b""),
         icc=_inflated(first.get(b"iCCP", b"").partition(b"\0")[2][1:]),
-        dpi=of_phys(first.get(b"pHYs", b"")) or of_tags(tags),
+        dpi=stated(of_phys(first.get(b"pHYs", b"")), of_tags(tags)),
         comments=tuple(text for text in texts if text[0] not in _NO_COMMENTS),
         orientation=orientation[0] if isinstance(orientation, tuple) and orientation[0] in range(1, 9) else 1,
     )

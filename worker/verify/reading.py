@@ -14,6 +14,7 @@ from worker.verify import png
 from worker.verify.jpeg import read_jpeg
 from worker.verify.page import MOST_PIXELS, Page, Says, check_size
 from worker.verify.png import read_png
+from worker.verify.resolution import of_tags
 from worker.verify.tags import exif_tags
 from worker.verify.tiff import read_tiff
 
@@ -59,6 +60,7 @@ def _read_other(data: bytes, most_pixels: int) -> Page:
             tags=tags,
             xmp=info.get("xmp", b""),
             icc=info.get("icc_profile") or b"",
+            dpi=of_tags(tags),
             orientation=turned[0] if isinstance(turned, tuple) and turned[0] in range(1, 9) else 1,
         ),
     )

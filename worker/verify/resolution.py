@@ -1,52 +1,63 @@
-"""Resolution as each format states it, in dots per inch (across, down)."""
+"""Resolution as each format states it, in exact dots per inch."""
 
 from __future__ import annotations
 
 import struct
+from fractions import Fraction
+from typing import Any
 
-from worker.verify.page import Tags
+from worker.verify.page import Resolution, Tags
 
-_INCHES = {2: 1.0, 3: 2.54}
-"""How many of a unit's dots make one per inch: TIFF's ResolutionUnit, inch and centimetre."""
+_INCH, _CENTIMETER, _METER = Fraction(1), Fraction(127, 50), Fraction(127, 5000)
+"""How many of a unit's dots make one per inch."""
+
+_TAG_UNITS, _JFIF_UNITS = {2: _INCH, 3: _CENTIMETER}, {1: _INCH, 2: _CENTIMETER}
 
 
-def of_tags(tags: Tags) -> tuple[float, float] | None:
+def of_tags(tags: Tags) -> Resolution | None:
     """XResolution, YResolution and ResolutionUnit (TIFF 6.0; EXIF has the same)."""
-    unit = _first(tags.get(("", 296), (2,)))
+    unit = _TAG_UNITS.get(_first(tags.get(("", 296), (2,))))
     across, down = (_fraction(_first(tags.get(("", tag), ()))) for tag in (282, 283))
-    return _sensible(across * _INCHES[unit], down * _INCHES[unit]) if unit in _INCHES else None
+    return _positive(across * unit, down * unit, None) if unit else None
 
 
-def of_jfif(payload: bytes) -> tuple[float, float] | None:
-    """JFIF's density (1.02, after the version): dots per inch or centimetre; an aspect ratio is none."""
+def of_jfif(payload: bytes) -> Resolution | None:
+    """JFIF's density (1.02, after the version): whole dots per inch or centimeter; an aspect ratio is none."""
     if len(payload) < 7:
         return None
-    unit, across, down = struct.unpack_from(">BHH", payload, 2)
-    return _sensible(across * _INCHES[unit + 1], down * _INCHES[unit + 1]) if unit in (1, 2) else None
+    code, across, down = struct.unpack_from(">BHH", payload, 2)
+    unit = _JFIF_UNITS.get(code)
+    return _positive(across * unit, down * unit, unit) if unit else None
 
 
-def of_phys(payload: bytes) -> tuple[float, float] | None:
-    """PNG's pHYs in metres; an aspect ratio is none."""
+def of_phys(payload: bytes) -> Resolution | None:
+    """PNG's pHYs in whole dots per meter; an aspect ratio is none."""
     if len(payload) != 9 or payload[8] != 1:
         return None
     across, down = struct.unpack(">II", payload[:8])
-    return _sensible(across * 0.0254, down * 0.0254)
+    return _positive(across * _METER, down * _METER, _METER)
 
 
-def alike(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether two resolutions are the same but for what a format rounds: JFIF and PNG have whole dots."""
-    return all(abs(a - b) <= 0.02 + 1e-4 * a or round(a) == b for a, b in zip(one, other, strict=True))
+def stated(own: Resolution | None, exif: Resolution | None) -> Resolution | None:
+    """A format's own statement, else EXIF's; but one dot per inch, which says nothing, counts last."""
+    return exif if exif and (own is None or max(own.across, own.down) <= 1) else own
 
 
-def _first(value: object) -> object:
+def alike(wanted: Resolution, there: Resolution) -> bool:
+    """Whether a resolution is the one that was wanted, or of whole dots the nearest to it."""
+    pairs = ((wanted.across, there.across), (wanted.down, there.down))
+    return all(abs(a - b) <= (there.step / 2 if there.step else 0) for a, b in pairs)
+
+
+def _first(value: object) -> Any:
     return value[0] if isinstance(value, tuple) and value else None
 
 
-def _fraction(value: object) -> float:
+def _fraction(value: object) -> Fraction:
     if not (isinstance(value, tuple) and len(value) == 2 and value[1]):
-        return 0.0
-    return value[0] / value[1]
+        return Fraction(0)
+    return Fraction(*value)
 
 
-def _sensible(across: float, down: float) -> tuple[float, float] | None:
-    return (across, down) if across > 0 and down > 0 else None
+def _positive(across: Fraction, down: Fraction, step: Fraction | None) -> Resolution | None:
+    return Resolution(across, down, step) if across > 0 and down > 0 else None

@@ -2,6 +2,7 @@
 
 import io
 import struct
+from fractions import Fraction
 
 import cv2
 import imagecodecs
@@ -212,17 +213,26 @@ def test_a_profile_is_put_together_and_becomes_one_for_colour():
 
 @pytest.mark.parametrize(
     ("unit", "across", "down", "dpi"),
-    [(1, 300, 600, (300, 600)), (2, 100, 200, (254, 508)), (0, 4, 3, None), (1, 0, 0, None), (7, 300, 300, None)],
+    [
+        (1, 300, 600, (300, 600)),
+        (2, 118, 1, (Fraction("299.72"), Fraction("2.54"))),
+        (1, 1, 1, (1, 1)),
+        (2, 65_535, 65_535, (Fraction("166458.9"), Fraction("166458.9"))),
+        (0, 4, 3, None),
+        (1, 0, 0, None),
+        (7, 300, 300, None),
+    ],
 )
 def test_resolution_is_jfif_s(unit, across, down, dpi):
     payload = b"JFIF\0\1\1" + struct.pack(">BHHBB", unit, across, down, 0, 0)
-    assert metadata_of((0xE0, payload)).dpi == (pytest.approx(dpi) if dpi else None)
+    assert metadata_of((0xE0, payload)).dpi == dpi
 
 
 def test_resolution_is_exif_s_where_jfif_has_none():
     exif = block(t282=200.0, t283=100.0, t296=2)
     assert read_jpeg(encoded(coloured(), exif=exif), LIMITS).metadata.dpi == (200, 100)
     assert read_jpeg(encoded(coloured(), exif=exif, dpi=(300, 300)), LIMITS).metadata.dpi == (300, 300)
+    assert read_jpeg(encoded(coloured(), exif=exif, dpi=(1, 1)), LIMITS).metadata.dpi == (200, 100)
 
 
 def test_comments_come_in_their_order_whatever_their_encoding():

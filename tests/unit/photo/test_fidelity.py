@@ -1,6 +1,7 @@
 """Whatever goes in, all of it comes out: the whole story on every kind of file, judged by `verify`'s own decoders."""
 
 import io
+import struct
 import subprocess
 import weakref
 
@@ -139,6 +140,27 @@ def test_the_oracle_sees_a_changed_level():
     samples = np.repeat(raster.luma[..., None], 3, axis=2)
     samples[3, 4] ^= 2
     assert {finding.what for finding in wrong(write_png(raster, [samples]), data)} >= {"luma"}
+
+
+# ---- resolution
+
+GRAY = tiff.noise(40, 30)
+
+DOTS = {
+    "inch": lambda: tiff.tiff(GRAY, resolution=((2**32 - 1, 13 * 10**6), (300, 7)), resolutionunit=2),
+    "centimeter": lambda: tiff.tiff(GRAY, resolution=((11811, 100), (10, 3)), resolutionunit=3),
+    "meter": lambda: png.png(GRAY, 8, png.GRAY, png.chunk(b"pHYs", struct.pack(">IIB", 1_181_102, 41_000, 1))),
+    "whole centimeters": lambda: jpeg(np.repeat(GRAY[..., None], 3, axis=2), quality=90).replace(
+        b"JFIF\0\1\1\0\0\1\0\1", b"JFIF\0\1\1\2\0\x76\0\1"
+    ),
+}
+
+
+@pytest.mark.parametrize("format", ["png", "tiff", "jpeg"])
+@pytest.mark.parametrize("unit", DOTS)
+def test_resolution_goes_from_every_format_into_every_other(unit, format):
+    """`verify` holds it against the original: exactly in a TIFF, within half a dot elsewhere."""
+    check(DOTS[unit](), format=format, jpeg="reencode")
 
 
 # ---- what cannot be spliced

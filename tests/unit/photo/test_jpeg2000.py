@@ -2,6 +2,7 @@
 
 import io
 import struct
+from fractions import Fraction
 
 import imagecodecs
 import numpy as np
@@ -130,13 +131,18 @@ def test_what_stands_in_boxes_is_read():
 
 @pytest.mark.parametrize(
     ("numbers", "dpi"),
-    [((11811, 1, 23622, 1, 0, 0), (600, 300)), ((1181, 10, 1181, 10, 2, 2), (300, 300)), ((1, 0, 1, 1, 0, 0), None)],
+    [
+        ((11811, 1, 23622, 1, 0, 0), ("599.9988", "299.9994")),
+        ((1181, 10, 1181, 3, 2, -2), (Fraction(1181 * 254, 3 * 10**6), "299.974")),
+        ((1, 0, 1, 1, 0, 0), None),
+        ((65_535, 1, 1, 65_535, 127, -128), (Fraction(254, 65_535 * 10**132), Fraction(65_535 * 254 * 10**123))),
+    ],
 )
 @pytest.mark.parametrize("name", [b"resc", b"resd"])
 def test_resolution_is_a_fraction_with_an_exponent(name, numbers, dpi):
     resolution = box(b"res ", box(name, struct.pack(">4H2b", *numbers)))
     stated = read_jpeg2000(jp2(noise(8, 1), 8, enumerated(17), resolution), LIMITS).metadata.dpi
-    assert stated == (pytest.approx(dpi, rel=1e-3) if dpi else None)
+    assert stated == (tuple(map(Fraction, dpi)) if dpi else None)
 
 
 # ---- what cannot be read

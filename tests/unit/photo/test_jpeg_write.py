@@ -1,6 +1,7 @@
 """A JPEG encoded anew holds what goes with the photograph."""
 
 import io
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -78,7 +79,7 @@ def test_everything_that_goes_with_it_comes_back():
         xmp="<x>Straße</x>".encode(),
         photoshop=b"8BIM\4\4\0\0\0\0\0\2ab",
         icc=SRGB,
-        dpi=(300.0, 600.0),
+        dpi=(300, 600),
         comments=(("Comment", "Graben, Straße"), ("Comment", "a second one")),
     )
     data = written(metadata, 6)
@@ -145,9 +146,29 @@ def test_iptc_records_stand_among_the_image_resources(records):
     assert read_back(Metadata(iptc=b"other", photoshop=other + resource)).metadata.photoshop == other + resource
 
 
-@pytest.mark.parametrize(("dpi", "whole"), [((299.9994, 118.11), (300, 118)), ((1.6, 65_535.0), (2, 65_535))])
-def test_resolution_is_rounded_to_whole_dots(dpi, whole):
-    assert opened(written(Metadata(dpi=dpi))).info["dpi"] == whole
+@pytest.mark.parametrize(
+    ("dpi", "unit", "whole"),
+    [
+        (("299.9994", "118.11"), 1, (300, 118)),
+        (("1.6", "65535"), 1, (2, 65_535)),
+        (("299.72", "254"), 2, (118, 100)),
+        (("166458.9", "2.54"), 2, (65_535, 1)),
+        (("0.1", "0.1"), 1, (1, 1)),
+        (("1e9", "1e9"), 2, (65_535, 65_535)),
+    ],
+)
+def test_resolution_is_rounded_to_whole_dots_of_the_unit_that_comes_nearer(dpi, unit, whole):
+    image = opened(written(Metadata(dpi=tuple(map(Fraction, dpi)))))
+    assert (image.info["jfif_unit"], image.info["jfif_density"]) == (unit, whole)
+
+
+def test_a_jpeg_without_a_resolution_gets_none():
+    assert opened(written()).info["jfif_unit"] == 0
+
+
+def test_the_exif_has_the_resolution_that_whole_dots_are_not():
+    exif = opened(written(Metadata(dpi=(Fraction("300.3"), Fraction(2**32 - 1, 13))), orientation=6)).getexif()
+    assert (exif[282], exif[283], exif[296]) == (Fraction("300.3"), Fraction(2**32 - 1, 13), 2)
 
 
 def test_alpha_is_refused():
@@ -172,5 +193,5 @@ def test_whatever_goes_with_it_the_file_can_be_read(comments, photoshop, orienta
 
 
 def test_the_same_input_gives_the_same_bytes():
-    metadata = Metadata(icc=SRGB, dpi=(300.0, 300.0))
+    metadata = Metadata(icc=SRGB, dpi=(300, 300))
     assert written(metadata, 3) == written(metadata, 3)

@@ -3,6 +3,7 @@
 import io
 import struct
 import tracemalloc
+from fractions import Fraction
 
 import cv2
 import imagecodecs
@@ -88,7 +89,7 @@ def test_how_rows_come_in_strips_makes_no_difference():
 
 
 def test_the_same_picture_gives_the_same_bytes():
-    metadata = Metadata(icc=SRGB, comments=(("Title", "Graben"),), dpi=(300.0, 300.0))
+    metadata = Metadata(icc=SRGB, comments=(("Title", "Graben"),), dpi=(300, 300))
     assert written(picture(), metadata=metadata) == written(picture(), metadata=metadata)
 
 
@@ -117,7 +118,7 @@ def test_strips_of_another_size_than_the_picture_s_are_a_mistake(shape):
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("exif", [b"", block(t270="Vienna")])
 def test_exif_comes_back_with_its_orientation(exif, orientation):
-    metadata = Metadata(exif=exif, dpi=(200.0, 100.0))
+    metadata = Metadata(exif=exif, dpi=(200, 100))
     image = Image.open(io.BytesIO(written(picture(), metadata=metadata, orientation=orientation)))
     assert image.getexif().get(274, 1) == orientation
     assert image.getexif().get(270) == ("Vienna" if exif else None)
@@ -135,12 +136,20 @@ def test_profile_and_xmp_come_back_byte_for_byte():
     assert (image.info["xmp"], image.info["icc_profile"]) == (packet, SRGB)
 
 
-@pytest.mark.parametrize("dpi", [(300.0, 600.0), (72.0, 72.0), (118.11, 1.5)])
-def test_resolution_comes_back(dpi):
-    assert read_back(Metadata(dpi=dpi)).metadata.dpi == pytest.approx(dpi, abs=0.013)
-    assert Image.open(io.BytesIO(written(picture(), metadata=Metadata(dpi=dpi)))).info["dpi"] == pytest.approx(
-        dpi, abs=0.013
-    )
+@pytest.mark.parametrize("dpi", [(300, 600), (72, 72), (Fraction("118.11"), Fraction(3, 2))])
+def test_resolution_comes_back_as_near_as_whole_dots_a_meter_can_be(dpi):
+    half_a_dot = 0.0127
+    assert read_back(Metadata(dpi=dpi)).metadata.dpi == pytest.approx(dpi, abs=half_a_dot)
+    image = Image.open(io.BytesIO(written(picture(), metadata=Metadata(dpi=dpi))))
+    assert image.info["dpi"] == pytest.approx(tuple(map(float, dpi)), abs=half_a_dot)
+
+
+@pytest.mark.parametrize(("dpi", "meters"), [(Fraction(1, 100), 1), (2**32 - 1, 2**31 - 1)])
+def test_a_resolution_beyond_what_a_png_can_state_is_the_last_that_it_can(dpi, meters):
+    data = written(picture(), metadata=Metadata(dpi=(dpi, dpi)), orientation=6)
+    assert struct.pack(">4sIIB", b"pHYs", meters, meters, 1) in data
+    exif = Image.open(io.BytesIO(data)).getexif()
+    assert (exif[282], exif[283], exif[296]) == (dpi, dpi, 2)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +216,7 @@ def test_resolution_and_texts_are_not_said_twice():
 
 
 def test_what_a_png_does_not_say_in_chunks_comes_from_the_metadata():
-    raster = Raster(picture()[..., 0], metadata=Metadata(dpi=(300.0, 300.0), comments=(("Title", "Graben"),)))
+    raster = Raster(picture()[..., 0], metadata=Metadata(dpi=(300, 300), comments=(("Title", "Graben"),)))
     result = write_png(raster, strips(picture()), kept(source_with((b"sRGB", b"\0")), LIMITS))
     back = read_png(result, LIMITS).metadata
     assert back.comments == (("Title", "Graben"),)

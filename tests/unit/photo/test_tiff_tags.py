@@ -2,11 +2,12 @@
 
 import io
 import struct
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -21,6 +22,9 @@ from worker.photo.tiff import notes, pages, write_pages
 LIMITS = Limits()
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 PIXELS = noise(4, 5)
+
+MOST = 2**32 - 1
+RATIONALS = st.tuples(st.integers(1, MOST), st.integers(1, MOST))
 
 MAKER_NOTE = b"Maker\0II" + bytes(range(200))
 
@@ -132,6 +136,22 @@ def tags_at(data, place, order, big):
     return found
 
 
+def stating(unit, across, down, order="<"):
+    """Fields of a resolution, from pairs of numbers."""
+    numbers = {282: (5, struct.pack(order + "II", *across)), 283: (5, struct.pack(order + "II", *down))}
+    return numbers | {296: (3, struct.pack(order + "H", unit))}
+
+
+def stated(data):
+    """Dots an inch, (across, down), as the first directory of a file has them, or None."""
+    found, order = raw_tags(data), "<" if data[:2] == b"II" else ">"
+    if not {282, 283, 296} & found.keys():
+        return None
+    assert [found[tag][0] for tag in (282, 283, 296)] == [5, 5, 3]
+    factor = {2: Fraction(1), 3: Fraction("2.54")}[struct.unpack(order + "H", found[296][1])[0]]
+    return tuple(Fraction(*struct.unpack(order + "II", found[tag][1])) * factor for tag in (282, 283))
+
+
 @pytest.mark.parametrize("to_big", [False, True])
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("order", "<>")
@@ -164,7 +184,7 @@ def test_metadata_of_a_result_is_that_of_its_source(order, big):
     assert page.metadata.iptc == b"\x1c\x02\x00\x00\x02\x00\x04"
     assert page.metadata.photoshop == b"8BIM\x04\x04\0\0\0\0\0\0"
     assert page.metadata.icc == rgb_profile()
-    assert page.metadata.dpi == (600, 3 / 7)
+    assert page.metadata.dpi == (600, Fraction(3, 7))
     assert page.orientation == 6
     again = only(coloured(page, big))
     assert again.metadata == page.metadata
@@ -224,26 +244,34 @@ def test_pages_of_two_byte_orders_share_that_of_the_first():
 @pytest.mark.parametrize(
     ("unit", "x", "y", "dpi"),
     [
-        (2, (300, 1), (300, 1), (300.0, 300.0)),
-        (3, (11811, 100), (11811, 100), (299.9994, 299.9994)),
+        (2, (300, 1), (300, 1), (300, 300)),
+        (3, (11811, 100), (11811, 100), (Fraction("299.9994"), Fraction("299.9994"))),
         (1, (300, 1), (300, 1), None),
         (2, (300, 0), (300, 1), None),
         (2, (0, 1), (0, 1), None),
-        (2, (2**32 - 1, 2**32 - 2), (2**32 - 1, 1), ((2**32 - 1) / (2**32 - 2), 2.0**32 - 1)),
+        (2, (2**32 - 1, 2**32 - 2), (2**32 - 1, 1), (Fraction(2**32 - 1, 2**32 - 2), 2**32 - 1)),
     ],
 )
 def test_resolution_is_in_dots_an_inch_where_there_is_a_unit(unit, x, y, dpi):
-    fields = {282: (5, struct.pack("<II", *x)), 283: (5, struct.pack("<II", *y)), 296: (3, struct.pack("<H", unit))}
-    page = only(file_of(fields))
+    page = only(file_of(stating(unit, x, y)))
     assert page.metadata.dpi == dpi
-    assert only(coloured(page)).metadata.dpi == (pytest.approx(dpi, rel=1e-9) if dpi else None)
+    assert stated(coloured(page)) == dpi
 
 
-@given(st.integers(1, 2**32 - 1), st.integers(1, 2**32 - 1))
-def test_a_resolution_comes_back_as_the_same_number(numerator, denominator):
-    value = (5, struct.pack("<II", numerator, denominator))
-    page = only(file_of({282: value, 283: value}))
-    assert only(coloured(page)).metadata.dpi == page.metadata.dpi
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", "<>")
+@given(across=RATIONALS, down=RATIONALS, unit=st.sampled_from([2, 3]))
+@example(across=(MOST, 13), down=(MOST, 13), unit=2)  # 330,382,099.6: a limit rounded down leaves 12 to divide by
+@example(across=(MOST, 13), down=(MOST, 13), unit=3)  # more than 32 bits hold, once it is in inches
+@example(across=(MOST, 1), down=(MOST, MOST - 1), unit=3)
+@example(across=(1, MOST), down=(1, MOST), unit=3)
+@example(across=(1, MOST), down=(MOST, 1), unit=2)
+@example(across=(MOST, MOST - 1), down=(MOST - 1, MOST - 2), unit=2)  # one and the same as floats
+@example(across=(11811, 100), down=(1, 3), unit=3)
+def test_a_resolution_comes_back_as_the_same_number(order, big, across, down, unit):
+    page = only(file_of(stating(unit, across, down, order), order, big))
+    factor = Fraction(1) if unit == 2 else Fraction("2.54")
+    assert stated(coloured(page, big)) == (Fraction(*across) * factor, Fraction(*down) * factor)
 
 
 def test_iptc_records_are_found_whatever_their_type_says():

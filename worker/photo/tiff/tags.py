@@ -10,7 +10,7 @@ import io
 from fractions import Fraction
 
 from worker.errors import ImageFault
-from worker.photo import icc, orientation
+from worker.photo import icc, orientation, resolution
 from worker.photo.limits import Limits
 from worker.photo.raster import Metadata, Raster
 from worker.photo.tiff.directory import (
@@ -53,10 +53,6 @@ _NOT_DESCRIBED = _APART | _STORAGE | _LEFT_OUT.keys() | {EXIF, GPS}
 MOST_BYTES = 64 * 2**20
 """What a page may say beside its pixels, in all."""
 
-_INCHES = {2: Fraction(1), 3: Fraction(254, 100)}
-"""Inches in a ResolutionUnit, as a factor: per inch, per centimetre."""
-
-_LARGEST = 2**32 - 1
 _EMPTY = b"II*\0" + (8).to_bytes(4, "little") + bytes(6)
 
 
@@ -75,8 +71,8 @@ def metadata_size(directory: Directory) -> int:
 def left_out(tiff: Tiff, directory: Directory) -> set[str]:
     """Words for what a page has and `metadata_of` does not give."""
     words = {_LEFT_OUT[tag] for tag in directory.fields.keys() & _LEFT_OUT.keys()}
-    across, down = (tiff.rational(directory, tag) for tag in (X_RESOLUTION, Y_RESOLUTION))
-    if across != down and tiff.number(directory, RESOLUTION_UNIT, 2) not in _INCHES:
+    unit, across, down = _resolution(tiff, directory)
+    if across and down and across != down and not resolution.of_tags(unit, across, down):
         words.add("pixel-aspect-dropped")
     for inner in (directory, *_further(directory)):
         pointers = {tag for tag, field in _plain(inner).items() if field.type in (IFD, IFD8)} - _NOT_DESCRIBED
@@ -99,7 +95,7 @@ def metadata_of(tiff: Tiff, directory: Directory, alpha: int | None) -> Metadata
         iptc=_iptc(tiff, directory),
         photoshop=raw.get(PHOTOSHOP, b""),
         icc=icc.for_colour(raw.get(ICC, b"")),
-        dpi=_dpi(tiff, directory),
+        dpi=resolution.of_tags(*_resolution(tiff, directory)),
     )
 
 
@@ -138,10 +134,10 @@ def fields_of(metadata: Metadata, turn: int, order: Order) -> Fields:
     if turn != orientation.UPRIGHT:
         entries.append(Entry.of(orientation.TAG, SHORT, order, turn))
     if metadata.dpi:
-        entries += [
-            _resolution(tag, order, dpi) for tag, dpi in zip((X_RESOLUTION, Y_RESOLUTION), metadata.dpi, strict=True)
-        ]
-        entries.append(Entry.of(RESOLUTION_UNIT, SHORT, order, 2))
+        unit, across, down = resolution.in_tags(metadata.dpi)
+        entries.append(Entry.of(X_RESOLUTION, RATIONAL, order, *across.as_integer_ratio()))
+        entries.append(Entry.of(Y_RESOLUTION, RATIONAL, order, *down.as_integer_ratio()))
+        entries.append(Entry.of(RESOLUTION_UNIT, SHORT, order, unit))
     return Fields.of(tiff, first, wanted).in_order(order).plus(entries)
 
 
@@ -177,16 +173,10 @@ def _iptc(tiff: Tiff, directory: Directory) -> bytes:
     return swapped.data if swapped.data[:1] == b"\x1c" != entry.data[:1] else entry.data
 
 
-def _dpi(tiff: Tiff, directory: Directory) -> tuple[float, float] | None:
-    unit = _INCHES.get(tiff.number(directory, RESOLUTION_UNIT, 2))
-    across, down = (tiff.rational(directory, tag) for tag in (X_RESOLUTION, Y_RESOLUTION))
-    return (float(across * unit), float(down * unit)) if unit and across and down else None
-
-
-def _resolution(tag: int, order: Order, dpi: float) -> Entry:
-    """As near as 32 bits come to it, so that reading it gives the same number back."""
-    exact = Fraction(dpi).limit_denominator(int(_LARGEST / max(dpi, 1)))
-    return Entry.of(tag, RATIONAL, order, min(exact.numerator, _LARGEST), exact.denominator)
+def _resolution(tiff: Tiff, directory: Directory) -> tuple[int, Fraction | None, Fraction | None]:
+    """ResolutionUnit, XResolution and YResolution as a page states them."""
+    unit = tiff.number(directory, RESOLUTION_UNIT, resolution.INCHES)
+    return unit, tiff.rational(directory, X_RESOLUTION), tiff.rational(directory, Y_RESOLUTION)
 
 
 def _opened(block: bytes) -> tuple[Tiff, Directory]:
