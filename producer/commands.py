@@ -42,12 +42,16 @@ def submit(
     name: Annotated[str | None, typer.Option(help="A name of your own: asking twice is then asking once.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count images and bytes, and do nothing.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Stay and show progress until it has ended.")] = False,
+    fail_if_empty: Annotated[
+        bool, typer.Option("--fail-if-empty", help="Where there are no photographs, submit nothing and exit with 2.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
 ) -> None:
     """Ask for every photograph under a prefix to be coloured.
 
     The control process lists the source and feeds the workers; this command may end. With --watch the exit code says
-    how it went: 0 all done, 1 some images quarantined.
+    how it went: 0 all done, 1 some images quarantined. It is 2 for a request that cannot be carried out, and with
+    --fail-if-empty for one that finds no photographs.
     """
     from producer.submission import make, parse_request
     from worker.errors import UsageError
@@ -72,31 +76,36 @@ def submit(
         }
     )
     if dry_run:
-        _dry_run(request, as_json=json)
+        _dry_run(request, as_json=json, fail_if_empty=fail_if_empty)
         return
+    if fail_if_empty:
+        _check_not_empty(request)
     submission = make(request, settings())
     if not watch:
         typer.echo(json_lines.dumps({"submission": submission}) if json else submission)
         return
     typer.echo(f"submission {submission}", err=True)
-    _watch(submission, as_json=json)
+    _watch(submission, as_json=json, fail_if_empty=fail_if_empty)
 
 
 def status(
     submission: Annotated[str, typer.Argument(help="Name of the submission, as `submit` printed it.")],
     watch: Annotated[bool, typer.Option("--watch", help="Stay and show progress until it has ended.")] = False,
+    fail_if_empty: Annotated[
+        bool, typer.Option("--fail-if-empty", help="Exit with 2 when all is listed and there are no photographs.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="JSON for machines.")] = False,
 ) -> None:
     """Show how far along a submission is: counts, rate, reasons of quarantine, time left.
 
-    The exit code is 1 when images are quarantined.
+    The exit code is 1 when images are quarantined, and with --fail-if-empty 2 when no photographs were found.
     """
     if watch:
-        _watch(submission, as_json=json)
+        _watch(submission, as_json=json, fail_if_empty=fail_if_empty)
     from producer.progress import progress
     from worker.settings import settings
 
-    _report(progress(submission, settings()), as_json=json)
+    _report(progress(submission, settings()), as_json=json, fail_if_empty=fail_if_empty)
 
 
 def control(
@@ -192,36 +201,50 @@ def quarantine_show(
     raise UsageError(f"image {ordinal} of {submission} is not quarantined")
 
 
-def _dry_run(request: Request, *, as_json: bool) -> None:
-    from producer.sources import entries
-    from producer.submission import Submission, plan
+def _dry_run(request: Request, *, as_json: bool, fail_if_empty: bool = False) -> None:
+    from producer.sources import wanted
+    from worker.errors import UsageError
     from worker.settings import settings
-    from worker.store import Store
 
-    chosen = settings()
-    task = plan(request, chosen)
-    submission = Submission(name="dry-run", task=task, manifest=request.manifest, filters=request.filters)
     images = size = 0
-    for entry in entries(submission, Store(chosen)):
+    for entry in wanted(request, settings()):
         images, size = images + 1, size + (entry.listed.size or 0)
+    told = f"{images:,} photographs, {size / 1e6:,.1f} MB; nothing was submitted" if images else _nothing(request)
     if as_json:
         typer.echo(json_lines.dumps({"images": images, "bytes": size}))
-    else:
-        typer.echo(f"{images:,} photographs, {size / 1e6:,.1f} MB; nothing was submitted")
+    if fail_if_empty and not images:
+        raise UsageError(told)
+    if not as_json:
+        typer.echo(told)
 
 
-def _watch(submission: str, *, as_json: bool) -> None:
+def _check_not_empty(request: Request) -> None:
+    """Raises UsageError where there is no photograph to submit."""
+    from producer.sources import wanted
+    from worker.errors import UsageError
+    from worker.settings import settings
+
+    if next(wanted(request, settings()), None) is None:
+        raise UsageError(_nothing(request))
+
+
+def _nothing(request: Request) -> str:
+    manifest = f" in the manifest {request.manifest}" if request.manifest else ""
+    return f"no photographs were found under {request.source}{manifest}; nothing was submitted"
+
+
+def _watch(submission: str, *, as_json: bool, fail_if_empty: bool) -> None:
     from producer.watch import watch
     from worker.settings import settings
 
-    _report(watch(submission, settings(), show=not as_json), as_json=as_json)
+    _report(watch(submission, settings(), show=not as_json), as_json=as_json, fail_if_empty=fail_if_empty)
 
 
-def _report(now: Progress, *, as_json: bool) -> None:
+def _report(now: Progress, *, as_json: bool, fail_if_empty: bool) -> None:
     if as_json:
         typer.echo(json_lines.dumps(now.summary()))
     else:
         typer.echo(now.line())
         for reason, count in sorted(now.reasons.items()):
             typer.echo(f"  quarantined, {reason}: {count:,}")
-    raise typer.Exit(1 if now.quarantined else 0)
+    raise typer.Exit(2 if fail_if_empty and now.empty else 1 if now.quarantined else 0)

@@ -38,6 +38,11 @@ class Progress:
         return self.total - self.done - self.quarantined
 
     @property
+    def empty(self) -> bool:
+        """Whether all of the source was listed and held no photographs."""
+        return self.listed and self.total == 0
+
+    @property
     def ended(self) -> bool:
         """Whether nothing more will happen."""
         return self.cancelled or (self.listed and self.in_flight == 0)
@@ -58,6 +63,8 @@ class Progress:
 
     def line(self) -> str:
         """All of it in one line for people."""
+        if self.empty:
+            return f"{self.state}: no photographs were found; is the source right?"
         parts = [f"{self.state}: {self.done:,} of {self.total:,}{'' if self.listed else '+'} done"]
         if self.quarantined:
             parts.append(f"{self.quarantined:,} quarantined")

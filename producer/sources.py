@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from producer.submission import Submission
+from producer.submission import Request, Submission, plan
 from worker.errors import UsageError
 from worker.job import MOST_ETAG_LETTERS, MOST_KEY_BYTES, MOST_SIZE
+from worker.settings import Settings
 from worker.store import Listed, Location, NotFoundError, Store
 
 MOST_RECORD_LETTERS = 65_536
@@ -44,6 +45,17 @@ def entries(submission: Submission, store: Store, after: str = "") -> Iterator[E
     else:
         found = _of_manifest(Location.parse(submission.manifest), source.prefix, store, after)
     return (entry for entry in found if submission.filters.want(entry.listed))
+
+
+def wanted(request: Request, settings: Settings) -> Iterator[Entry]:
+    """The keys that a submission of this request would have, without making one.
+
+    Raises UsageError for a request that cannot be carried out, and later for what `entries` does.
+    """
+    submission = Submission(
+        name="not-submitted", task=plan(request, settings), manifest=request.manifest, filters=request.filters
+    )
+    return entries(submission, Store(settings))
 
 
 def _of_prefix(source: Location, store: Store, after: str) -> Iterator[Entry]:

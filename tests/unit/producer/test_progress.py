@@ -25,7 +25,9 @@ def at(**changes):
         (at(done=1000), "done: 1,000 of 1,000 done"),
         (at(done=998, quarantined=2), "done: 998 of 1,000 done, 2 quarantined"),
         (at(done=3, cancelled=True), "cancelled: 3 of 1,000 done"),
-        (at(total=0), "done: 0 of 0 done"),
+        (at(total=0), "done: no photographs were found; is the source right?"),
+        (at(total=0, cancelled=True), "cancelled: no photographs were found; is the source right?"),
+        (at(listed=False, total=0, cancelled=True), "cancelled: 0 of 0+ done"),
     ],
 )
 def test_the_line_for_people(now, line):
