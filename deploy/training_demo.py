@@ -130,7 +130,7 @@ def demonstrate_training(out: Path, tell: Callable[[str], None]) -> TrainingStor
 
 def _prepare(shown: Demonstration, folder: Path) -> str:
     """Photographs, a frozen evaluation set, and a champion that has learnt next to nothing; gives back its SHA-256."""
-    from training.judging.evaluation_set import create
+    from training.judging.creation import create
 
     crops, tiles = list(training_crops()), list(judged_tiles())
     for prefix, found in ((PHOTOGRAPHS, crops), (JUDGED, tiles)):

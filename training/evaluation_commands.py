@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 import typer
 
-from training.bar import bar
 from worker.commands import DEFAULT_MODEL, MODEL_HELP
 from worker.errors import UsageError
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from worker.engine import Engine
     from worker.store import Store
 
+PHOTOGRAPHS = "photographs"
 SHEET_ROWS = 36
 SQUARES_ACROSS, SQUARES_DOWN = 4, 12
 """Of each half, on the sheet of an evaluation set."""
@@ -68,8 +68,7 @@ def evaluate(
     plain gray, and what the gate (settings PHOTOCHROM_GATE_*) says of it; the sheet then shows the largest gains and
     losses. Nothing is promoted, and the exit code is 0 either way.
     """
-    from worker.engine import prepare_process
-    from worker.local import load_engine
+    from worker.engine import load_engine, prepare_process
     from worker.settings import settings
 
     if against and vividness is not None:
@@ -86,14 +85,16 @@ def _subject(source: str | None, evaluation_set: str | None, half: Part) -> Subj
     from training.data.readable import photographs_of
     from training.data.source import is_s3
     from training.judging.evaluation_set import load
+    from training.judging.squares import squares_of
     from worker.settings import settings
+    from worker.terminal import ProgressDisplay
 
     if (source is None) == (evaluation_set is None):
         raise UsageError("name either a source of photographs (a folder, s3://bucket/prefix) or --set NAME")
     if evaluation_set:
         found = load(evaluation_set, _store(), settings())
-        with bar("fetching") as tell:
-            photographs = found.photographs(half, _store(), settings(), tell=tell)
+        with ProgressDisplay("fetching", PHOTOGRAPHS) as display:
+            photographs = squares_of(found, half, _store(), settings(), tell=display.update)
         return Subject(f"evaluation set {evaluation_set}{'' if half == 'both' else f', {half}'}", photographs)
     if half != "both":
         raise UsageError("--half is of an evaluation set: name it with --set")
@@ -108,11 +109,12 @@ def _evaluate(
     from training.data.readable import told
     from training.judging.evaluate import evaluate as measure
     from training.judging.evaluate import table
+    from worker.terminal import ProgressDisplay
 
     rows: list = []
-    with bar("evaluating") as tell:
+    with ProgressDisplay("evaluating", PHOTOGRAPHS) as display:
         measured = measure(
-            told(subject.photographs, tell),
+            told(subject.photographs, display.update),
             engine,
             engine.card.trained_on.mean_chroma,
             vividness,
@@ -124,7 +126,7 @@ def _evaluate(
         images = {"per_image": measured.per_image()} if per_image else {}
         typer.echo(json_lines.dumps({"model": engine.card.name, **measured.summary(), **images}))
     else:
-        typer.echo(table(measured, f"{engine.card.name} {engine.card.sha256[:12]} on {subject.title}"))
+        _print_table(table(measured, f"{engine.card.name} {engine.card.sha256[:12]} on {subject.title}"))
 
 
 def _judge(
@@ -133,13 +135,16 @@ def _judge(
     from training.judging.gate import Gate
     from training.judging.judge import judge, write_sheet
     from worker.settings import settings
+    from worker.terminal import ProgressDisplay
 
-    with bar("judging") as tell:
-        judgement = judge(champion, challenger, subject.photographs, Gate.of(settings()), tell)
+    with ProgressDisplay("judging", PHOTOGRAPHS) as display:
+        judgement = judge(champion, challenger, subject.photographs, Gate.of(settings()), display.update)
     if sheet:
         write_sheet(judgement, sheet)
-    said = json_lines.dumps({"on": subject.title, **judgement.summary(per_image=per_image)})
-    typer.echo(said if json else f"On {subject.title}: {judgement.table()}")
+    if json:
+        typer.echo(json_lines.dumps({"on": subject.title, **judgement.summary(per_image=per_image)}))
+    else:
+        _print_table(f"On {subject.title}: {judgement.table()}")
 
 
 @evaluation.command()
@@ -157,11 +162,12 @@ def create(
     The squares that are measured are copied into the state bucket. Copies, near-duplicates, and what is unreadable,
     tiny or next to gray are left out. The same command again changes nothing.
     """
-    from training.judging.evaluation_set import create as make
+    from training.judging.creation import create as make
     from worker.settings import settings
+    from worker.terminal import ProgressDisplay
 
-    with bar("looking") as tell:
-        made = make(source, name, _store(), settings(), most, share, tell)
+    with ProgressDisplay("looking", PHOTOGRAPHS) as display:
+        made = make(source, name, _store(), settings(), most, share, display.update)
     _echo(made, json)
 
 
@@ -197,13 +203,14 @@ def show(
 def _write_sheet(found: EvaluationSet, path: Path) -> None:
     import numpy as np
 
+    from training.judging.squares import squares_of
     from training.pictures import Row, captioned_sheet
     from worker.settings import settings
 
     sections = {}
     halves: tuple[Half, ...] = ("select", "decide")
     for half in halves:
-        squares = found.photographs(half, _store(), settings())
+        squares = squares_of(found, half, _store(), settings())
         starts = range(0, min(len(squares), SQUARES_ACROSS * SQUARES_DOWN), SQUARES_ACROSS)
         rows = [squares[start : start + SQUARES_ACROSS] for start in starts]
         sections[f"{half}: {len(squares)} photographs"] = [
@@ -213,6 +220,8 @@ def _write_sheet(found: EvaluationSet, path: Path) -> None:
 
 
 def _echo(found: EvaluationSet, json: bool) -> None:
+    from worker.terminal import printable
+
     said: dict[str, Any] = {
         **found.model_dump(exclude={"entries"}),
         "photographs": len(found.entries),
@@ -224,7 +233,14 @@ def _echo(found: EvaluationSet, json: bool) -> None:
         f"{found.name}: {said['photographs']:,} photographs ({said['select']:,} select, {said['decide']:,} decide) of "
         f"{found.source}, {found.created}; left out: {left_out}"
     )
-    typer.echo(json_lines.dumps(said) if json else text)
+    typer.echo(json_lines.dumps(said) if json else printable(text))
+
+
+def _print_table(text: str) -> None:
+    from worker.terminal import printable
+
+    for line in text.splitlines():
+        typer.echo(printable(line))
 
 
 def _store() -> Store:

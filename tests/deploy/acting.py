@@ -26,7 +26,7 @@ from producer.reconcile import reconcile
 from producer.report import write_report
 from producer.submission import load, parse_request, submit
 from tests.deploy.recorded import Recorder
-from training.judging.evaluation_set import create
+from training.judging.creation import create
 from training.model_commands import _card, _known
 from training.promotion import Promotions
 from training.recipe import Recipe

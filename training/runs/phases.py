@@ -17,6 +17,7 @@ from training.data.source import list_source
 from training.judging.gate import Gate
 from training.judging.judge import Judgement, write_sheet
 from training.judging.judge import judge as compare
+from training.judging.squares import squares_of
 from training.loop import train as learn
 from training.promotion import OvertakenError, Promotions
 from training.runs import copies
@@ -102,7 +103,7 @@ def judge(run: Run, desk: Desk) -> Position:
 
 def _judgement(run: Run, challenger: Engine, pointer: Pointer, desk: Desk) -> Judgement:
     """That of the half of the evaluation set which alone decides, with its pictures and tables written."""
-    photographs = desk.evaluation_set(run).photographs("decide", desk.store, desk.settings)
+    photographs = squares_of(desk.evaluation_set(run), "decide", desk.store, desk.settings)
     champion = Engine.load(desk.registry.weights(pointer.promotion.sha256))
     judgement = compare(champion, challenger, photographs, Gate.of(desk.settings), Watch(run, desk).count)
     sheet = desk.folder(run) / "differences.png"
@@ -176,5 +177,5 @@ def _photographs(run: Run, cache: Cache, watch: Watch, desk: Desk) -> Collection
     except NotPreparedError:
         return None
     if run.request.evaluation:
-        collection.validation = list(desk.evaluation_set(run).photographs("select", desk.store, desk.settings))
+        collection.validation = list(squares_of(desk.evaluation_set(run), "select", desk.store, desk.settings))
     return collection

@@ -13,8 +13,10 @@ from training.data.photographs import center_square
 from training.data.readable import Encoded
 from training.judging import choice as evaluation_choice
 from training.judging.choice import selects
+from training.judging.creation import create
 from training.judging.evaluate import SIDE
-from training.judging.evaluation_set import create, load, names
+from training.judging.evaluation_set import load, names
+from training.judging.squares import squares_of
 from worker import paths
 from worker.errors import UsageError
 from worker.store import Location
@@ -68,11 +70,11 @@ def halves(found):
 def test_every_photograph_is_in_one_half_and_its_square_is_what_is_measured(archive, make, store, settings):
     found = make(archive)
     assert sorted(entry.name for entry in found.entries) == sorted(path.name for path in archive.iterdir())
-    select, decide = (found.photographs(half, store, settings) for half in ("select", "decide"))
+    select, decide = (squares_of(found, half, store, settings) for half in ("select", "decide"))
     assert select
     assert decide
     assert not {square.name for square in select} & {square.name for square in decide}
-    both = found.photographs("both", store, settings)
+    both = squares_of(found, "both", store, settings)
     assert len(both) == len(select) + len(decide) == 16
     for square in both:
         truth = center_square(Encoded("", (archive / square.name).read_bytes()).rgb(), SIDE)
@@ -240,31 +242,31 @@ def test_a_square_that_was_altered_or_is_missing_is_refused(archive, make, store
     else:
         store.delete(BUCKET, key)
     with pytest.raises(UsageError, match=f"{entry.name} {'was altered' if tampered else 'is missing'}"):
-        found.photographs("decide", store, settings)
-    assert found.photographs("select", store, settings)
+        squares_of(found, "decide", store, settings)
+    assert squares_of(found, "select", store, settings)
 
 
 def test_squares_are_kept_on_this_machine(archive, make, store, settings, tmp_path):
     found = make(archive)
     told = []
-    first = found.photographs("select", store, settings, tell=lambda *far: told.append(far))
+    first = squares_of(found, "select", store, settings, tell=lambda *far: told.append(far))
     assert told == [(done, len(first)) for done in range(1, len(first) + 1)]
     assert all(square.path.parent == settings.training_folder / "evaluations" for square in first)
     for entry in found.entries:
         store.delete(BUCKET, paths.evaluation_square("frozen", entry.square_sha256))
-    assert found.photographs("select", store, settings) == first
+    assert squares_of(found, "select", store, settings) == first
     with pytest.raises(UsageError, match="is missing"):
-        found.photographs("select", store, settings, cache_folder=tmp_path / "elsewhere")
+        squares_of(found, "select", store, settings, cache_folder=tmp_path / "elsewhere")
 
 
 def test_a_kept_square_that_was_altered_is_refused_and_then_fetched_anew(archive, make, store, settings):
     found = make(archive)
-    square = found.photographs("select", store, settings)[0]
+    square = squares_of(found, "select", store, settings)[0]
     before = square.path.read_bytes()
     square.path.write_bytes(before[:-1])
     with pytest.raises(UsageError, match=f"{square.name} was altered"):
         square.rgb()
-    found.photographs("select", store, settings)
+    squares_of(found, "select", store, settings)
     assert square.path.read_bytes() == before
     square.path.unlink()
     with pytest.raises(UsageError, match="cannot be read"):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from training.data.prepare import prepare
 from training.data.source import list_source
-from training.judging.evaluation_set import create
+from training.judging.creation import create
 from training.promotion import Promotions
 from training.recipe import Recipe
 from training.runs import phases, steps
