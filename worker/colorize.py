@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
 from worker.digest import sha256_of
-from worker.engine import Engine
 from worker.errors import AccessDeniedFault, ImageFault, RefusedFault, RetryableError
 from worker.job import MOST_KEY_BYTES, Image, Job, Task
 from worker.photo import luma, orientation
@@ -29,6 +28,9 @@ from worker.settings import Settings
 from worker.shortage import shortages_translated
 from worker.stages import stage, staged
 from worker.store import Location, NotFoundError, Store, Stored
+
+if TYPE_CHECKING:
+    from worker.engine import Engine
 
 
 class Source(NamedTuple):

@@ -4,13 +4,10 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 import deploy.cli
-import worker.local
 from producer.submission import load, submit
 from worker.errors import ImageFault
 from worker.job import Image as ListedImage
@@ -158,89 +155,8 @@ def test_the_installed_command_ends_with_one_line_and_exit_code_2():
 # ---- colorize
 
 
-@pytest.fixture
-def pictures(tmp_path, engine, no_settings, monkeypatch):
-    """Makes gray photographs in a folder; the real network is not loaded."""
-    monkeypatch.setattr(worker.local, "load_engine", lambda model: engine)
-    monkeypatch.setattr(worker.local, "prepare_process", lambda threads: None)
-
-    def make(*names):
-        for number, name in enumerate(names):
-            path = tmp_path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            pixels = np.random.default_rng(number).integers(0, 256, (20, 30), dtype=np.uint8)
-            Image.fromarray(pixels).save(path)
-        return tmp_path
-
-    return make
-
-
-def luma(path):
-    return np.asarray(Image.open(path).convert("L"))
-
-
-def files(folder):
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def test_colorize_keeps_names_folders_and_luma_and_leaves_the_sources(pictures, tmp_path):
-    pictures("in/a.png", "in/deep/b.tif", "single.PNG")
-    before = files(tmp_path)
-    done = photochrom("colorize", tmp_path / "in", tmp_path / "single.PNG", "--to", tmp_path / "out", "--json")
-    assert done.exit_code == 0
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [one["output"] for one in told] == [str(tmp_path / "out" / n) for n in ("a.png", "deep/b.tif", "single.PNG")]
-    for one in told:
-        assert Image.open(one["output"]).mode == "RGB"
-        np.testing.assert_array_equal(luma(one["output"]), luma(one["file"]))
-    assert before.items() <= files(tmp_path).items()
-
-
-def test_another_format_changes_the_suffix(pictures, tmp_path):
-    pictures("in/a.png")
-    assert photochrom("colorize", tmp_path / "in", "--to", tmp_path / "out", "--format", "tiff").exit_code == 0
-    assert Image.open(tmp_path / "out/a.tif").format == "TIFF"
-
-
-def test_a_photograph_that_cannot_be_coloured_does_not_stop_the_others(pictures, tmp_path):
-    pictures("in/a.png", "in/c.png")
-    (tmp_path / "in/b.jpg").write_bytes(b"no photograph")
-    done = photochrom("colorize", tmp_path / "in", "--to", tmp_path / "out", "--json")
-    assert done.exit_code == 1
-    told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [one["reason"] for one in told] == [None, "not-a-photograph", None]
-    assert sorted(files(tmp_path / "out")) == ["a.png", "c.png"]
-
-
-REFUSED = {
-    "the source's own folder": (["in/a.png"], ["in"], "in", [], "is a source itself"),
-    "a file's own folder": (["in/a.png"], ["in/a.png"], "in", [], "is a source itself"),
-    "a folder where another source lies": (["x/sub/a.png", "y/sub/a.png"], ["x", "y/sub"], "y", [], "source itself"),
-    "two results of one name": (["x/a.png", "y/a.png"], ["x", "y"], "out", [], "would both become"),
-    "two results of one name and format": (["x/a.png", "x/a.tif"], ["x"], "out", ["--format", "jpeg"], "both become"),
-    "an unknown format": (["in/a.png"], ["in"], "out", ["--format", "gif"], "unknown format 'gif'"),
-    "a file that is not there": (["in/a.png"], ["in", "b.png"], "out", [], "is not there"),
-    "a folder without photographs": (["in/a.png"], ["none"], "out", [], "no photographs"),
-}
-
-
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_done_is_refused_before_anything_is_written(pictures, tmp_path, main, case):
-    made, asked, to, options, words = REFUSED[case]
-    pictures(*made)
-    (tmp_path / "none").mkdir()
-    before = files(tmp_path)
-    code, out, errors = main("colorize", *(tmp_path / name for name in asked), "--to", tmp_path / to, *options)
+def test_colorize_wants_something_to_colorize(main, no_settings, tmp_path):
+    code, out, errors = main("colorize", "--to", tmp_path)
     assert (code, out) == (2, "")
-    assert words in errors
-    assert len(errors.splitlines()) == 1
-    assert files(tmp_path) == before
-
-
-def test_a_folder_that_cannot_be_written_is_one_line(pictures, tmp_path, main):
-    pictures("in/a.png")
-    (tmp_path / "out").write_text("a file, and no folder")
-    code, _, errors = main("colorize", tmp_path / "in", "--to", tmp_path / "out")
-    assert code == 2
-    assert "cannot be written" in errors
+    assert "--files-from" in errors
     assert len(errors.splitlines()) == 1

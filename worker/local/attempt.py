@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import stat
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from worker.digest import sha256_of
 from worker.errors import ImageFault, OutOfMemoryFault, RetryableError
@@ -53,8 +54,7 @@ class Request:
     overwrite: bool
 
 
-class LoadEngine(Protocol):
-    def __call__(self) -> Engine: ...
+LoadEngine = Callable[[], "Engine"]
 
 
 class Attempt:

@@ -69,12 +69,14 @@ def colorize_files(wish: Wish, *, as_json: bool, pools: Pools = pools) -> int:
     for folder in {one.target.parent for one in pairs}:
         remove_parts(folder)
     report = Report(len(pairs), as_json=as_json)
-    with Interruption() as interruption, report:
-        report.tell_found(found)
-        for outcome in outcomes(pairs, new_pool, chosen.concurrency, interruption):
-            report.tell(outcome)
-    if not as_json:
-        print(printable(f"{card.name} into {wish.folder}: {report.summary()}"))
+    try:
+        with Interruption() as interruption, report:
+            report.tell_found(found)
+            for outcome in outcomes(pairs, new_pool, chosen.concurrency, interruption):
+                report.tell(outcome)
+    finally:
+        if not as_json:
+            print(printable(f"{card.name} into {wish.folder}: {report.summary()}"))
     if interruption.signal:
         return 128 + interruption.signal
     return 1 if report.failed else 0

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
 from worker.errors import WorkerFault
-from worker.local.attempt import Attempt, Outcome, Request
+from worker.local.attempt import Attempt, LoadEngine, Outcome, Request
 from worker.local.targets import Pair
 from worker.outcomes import POISON
 from worker.settings import Settings, adopt
@@ -173,15 +173,15 @@ def attempt(pair: Pair) -> Outcome:
     return _attempts[0](pair)
 
 
-def begin(request: Request, settings: Settings, weights: Path) -> None:
+def begin(request: Request, settings: Settings, load: LoadEngine) -> None:
     """Prepare this process for files; the model is loaded when the first one needs it."""
     adopt(settings)
-    _attempts[:] = [Attempt(request, settings, partial(_load, weights, settings.torch_threads or 1))]
+    _attempts[:] = [Attempt(request, settings, load)]
 
 
-def _begin_process(request: Request, settings: Settings, weights: Path) -> None:
+def _begin_process(request: Request, settings: Settings, load: LoadEngine) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    begin(request, settings, weights)
+    begin(request, settings, load)
 
 
 def _end_with_parent() -> None:
@@ -192,18 +192,23 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
+def processes(request: Request, settings: Settings, load: LoadEngine) -> NewPool:
+    """Processes that each load an engine; started afresh, since torch does not survive a fork."""
+    context = multiprocessing.get_context("spawn")
+    return lambda jobs: ProcessPoolExecutor(jobs, context, _begin_process, (request, settings, load))
+
+
+def pools(request: Request, settings: Settings, weights: Path) -> NewPool:
+    """Processes, or beside a GPU threads of this one, which owns it."""
+    load = partial(_load, weights, settings.torch_threads or 1)
+    if settings.pool == "threads":
+        begin(request, settings, load)
+        return ThreadPoolExecutor
+    return processes(request, settings, load)
+
+
 def _load(weights: Path, threads: int) -> Engine:
     from worker.engine import Engine, prepare_process
 
     prepare_process(threads)
     return Engine.load(weights)
-
-
-def pools(request: Request, settings: Settings, weights: Path) -> NewPool:
-    """Processes, started afresh since torch does not survive a fork; beside a GPU threads of this one, which own it."""
-    if settings.pool == "threads":
-        begin(request, settings, weights)
-        return ThreadPoolExecutor
-    return lambda jobs: ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _begin_process, (request, settings, weights)
-    )
