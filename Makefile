@@ -5,7 +5,7 @@ PIP_ARGS ?=
 TEST_ARGS ?= -n logical --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 
-.PHONY: help demo demo-training test test-unit chaos chaos-short fuzz bench bench-short bench-memory bench-producer study-recipes study-autoencoder kill-control kill-training lint lint-deploy lock audit format clean
+.PHONY: help demo demo-training test test-unit chaos chaos-short fuzz bench bench-short bench-memory bench-producer study-recipes study-autoencoder kill-control kill-training kill-colorize lint lint-deploy lock audit format clean
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -38,7 +38,10 @@ chaos: .venv/.test  ## 20,000 images while processes are killed, Redis is lost a
 chaos-short: .venv/.test  ## The same with 600 images, in a minute or two
 	$(BIN)/python -m tests.chaos --images 600 --kills 6 --redis-restarts 1 --redis-losses 1 --s3-restarts 1 --again 6 --deadline 400 $(CHAOS_ARGS)
 
-fuzz: .venv/.test  ## Thousands of damaged JPEG, PNG and TIFF files; each must end as a picture or as a reason
+FUZZ_TIMES ?= 20
+
+fuzz: .venv/.test  ## Hypothesis at random, FUZZ_TIMES=20 times the examples; then thousands of damaged files (FUZZ_ARGS)
+	PHOTOCHROM_TEST_EXAMPLES=$(FUZZ_TIMES) $(BIN)/pytest tests/unit -m hypothesis $(TEST_ARGS)
 	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 bench: .venv/.test  ## All figures of speed, with their targets, in one run of half an hour; also bench.json
@@ -64,6 +67,9 @@ kill-control: .venv/.test  ## Kill the control process a hundred times in one su
 
 kill-training: .venv/.test  ## Kill the training process ten times in a run; its weights must come out the same
 	PHOTOCHROM_TEST_KILLS=10 $(BIN)/pytest tests/acceptance/test_training.py
+
+kill-colorize: .venv/.test  ## Kill `photochrom colorize` fifty times in one run over 40 files
+	PHOTOCHROM_TEST_KILLS=50 $(BIN)/pytest tests/acceptance/test_local_files.py -k killed_at_any_moment
 
 lint: .venv/.test  ## Style, formatting, types
 	$(BIN)/ruff check .

@@ -6,7 +6,6 @@ import socket
 from types import SimpleNamespace
 
 import boto3
-import hypothesis
 import moto
 import numpy as np
 import pytest
@@ -18,14 +17,14 @@ import deploy.cli  # noqa: F401
 import producer.submission  # noqa: F401
 import training.commands  # noqa: F401
 from deploy.servers import Valkey
+from tests.examples import load_profile
 from worker.ledger import Ledger
 from worker.resources import resources as resources_of_control
 from worker.settings import PREFIX, Settings
 from worker.settings import settings as settings_of_process
 from worker.store import Store
 
-hypothesis.settings.register_profile("busy machine", deadline=None)
-hypothesis.settings.load_profile("busy machine")
+load_profile()
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from PIL import Image
 
+from tests.examples import examples
 from tests.unit.photo.generate import jpeg, png, splice, strategies, tiff
 from tests.unit.photo.generate.jpeg import gray_jpeg
 from tests.unit.photo.generate.splice import spliced, statement
@@ -53,7 +53,7 @@ def test_nothing_is_wrong_at_any_size_and_in_any_mode(kind):
 
 
 @given(kind=strategies.kinds())
-@examples(max_examples=60)
+@examples(60)
 def test_nothing_is_wrong_with_any_make_of_jpeg(kind):
     source = gray_jpeg(kind)
     assert wrong(spliced(source), source) == set()

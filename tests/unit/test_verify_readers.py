@@ -9,10 +9,10 @@ from itertools import product
 import numpy as np
 import pytest
 from hypothesis import example, given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.examples import examples
 from tests.unit.photo.generate import jpeg, splice
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg
 from tests.unit.photo.generate.metadata import EXIF, IPTC, PHOTOSHOP, XMP, XMP_REWRITTEN, iptc_record, xmp
@@ -93,7 +93,7 @@ def test_iptc_that_was_written_as_32_bit_numbers_is_read_as_bytes():
 
 
 @given(data=st.binary(max_size=200))
-@examples(max_examples=200)
+@examples(200)
 def test_any_bytes_have_tags_or_none(data):
     assert isinstance(exif_tags(data), dict)
     assert isinstance(exif_tags(b"II*\0\x08\0\0\0" + data), dict)
@@ -217,7 +217,7 @@ changes = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_s
 @pytest.mark.parametrize("data", [RESULT, plain_tiff()], ids=["jpeg", "tiff"])
 @given(changes=changes, cut=st.integers(0, 300))
 @example(changes=[(20, 1), (458, 6)], cut=0)  # of the TIFF: a page of 393,220 x 65,541 pixels
-@examples(max_examples=100)
+@examples(100)
 def test_damaged_files_are_compared_and_never_fail(data, changes, cut):
     damaged = bytearray(data)
     for place, value in changes:

@@ -9,10 +9,10 @@ import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from tests.examples import examples
 from tests.unit.photo.generate.profile import gray_profile
 from worker.errors import ImageFault
 from worker.photo import icc
@@ -342,7 +342,7 @@ VALID = [
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("data", VALID, ids=range(len(VALID)))
 @given(changes=changes)
-@examples(max_examples=60)
+@examples(60)
 def test_a_damaged_jpeg_is_a_photograph_or_a_fault(data, changes):
     damaged = bytearray(data)
     for place, value in changes:

@@ -7,9 +7,10 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from PIL import Image
 
+from tests.examples import examples
 from tests.unit.photo.generate import png, tiff
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg, with_everything
 from tests.unit.photo.generate.metadata import EXIF, PHOTOSHOP, XMP
@@ -53,7 +54,7 @@ def check(data, **options):
     return written, made
 
 
-@settings(max_examples=80, deadline=None)
+@examples(80)
 @given(kinds().filter(lambda kind: kind.end))
 def test_every_gray_jpeg_keeps_everything(kind):
     written, _ = check(gray_jpeg(kind))

@@ -7,10 +7,10 @@ import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from tests.examples import examples
 from worker.errors import ImageFault
 from worker.photo import icc
 
@@ -147,7 +147,7 @@ def test_a_tone_curve_to_lightness_is_converted(curve, version):
     version=st.sampled_from([2, 4]),
     connection=st.sampled_from([b"XYZ ", b"Lab "]),
 )
-@examples(max_examples=40)
+@examples(40)
 def test_any_rising_table_is_carried_over(values, version, connection):
     gray = profile(table(values), connection=connection, version=version)
     colour = icc.for_colour(gray)
@@ -287,7 +287,7 @@ changes = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_s
 
 
 @given(changes=changes, lightness=st.booleans(), curve=st.sampled_from(sorted(CURVES)))
-@examples(max_examples=300)
+@examples(300)
 def test_whatever_is_changed_in_a_profile_it_is_carried_over_or_refused(changes, lightness, curve):
     data = bytearray(profile(CURVES[curve], connection=b"Lab " if lightness else b"XYZ "))
     for place, value in changes:

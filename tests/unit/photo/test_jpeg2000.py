@@ -8,10 +8,10 @@ import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from tests.examples import examples
 from tests.unit.photo.generate.profile import gray_profile
 from worker.errors import ImageFault
 from worker.photo import icc
@@ -223,7 +223,7 @@ changes = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_s
 
 
 @given(changes=changes)
-@examples(max_examples=150)
+@examples(150)
 def test_a_damaged_file_is_a_photograph_or_a_fault(changes):
     damaged = bytearray(jp2(noise(8, 3), 8, enumerated(16), behind=[box(b"uuid", XMP + b"<x/>")]))
     for place, value in changes:

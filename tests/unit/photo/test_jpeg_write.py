@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from tests.examples import examples
 from worker.errors import ImageFault
 from worker.photo.decode import read_jpeg
 from worker.photo.jpeg_write import write_jpeg
@@ -186,7 +186,7 @@ def test_a_picture_that_is_too_wide_is_refused():
     photoshop=st.binary(max_size=50),
     orientation=st.integers(1, 8),
 )
-@examples(max_examples=50)
+@examples(50)
 def test_whatever_goes_with_it_the_file_can_be_read(comments, photoshop, orientation):
     back = read_back(Metadata(photoshop=photoshop, comments=tuple(comments)), orientation)
     assert (back.orientation, back.metadata.photoshop) == (orientation, photoshop)

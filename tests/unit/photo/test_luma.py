@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.examples import examples
 from worker.photo import luma as luma_module
 from worker.photo.luma import join, join_pixels, resampling
 
@@ -222,7 +223,7 @@ def test_resampling_is_the_same_from_either_end(source, target):
     u=st.floats(-0.125, 0.125, width=32),
     v=st.floats(-0.125, 0.125, width=32),
 )
-@settings(max_examples=50)
+@examples(50)
 def test_a_constant_plane_of_chroma_stays_constant(shape, small, u, v):
     rgb = join(np.full(shape, 128, np.uint8), np.stack([np.full(small, u), np.full(small, v)]))
     expected = join_pixels(np.full((1, 1), 128, np.uint8), np.full((1, 1), u), np.full((1, 1), v))

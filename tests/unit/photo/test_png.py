@@ -10,10 +10,10 @@ import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from tests.examples import examples
 from tests.unit.photo.generate.png import (
     GRAY,
     GRAY_ALPHA,
@@ -379,7 +379,7 @@ changes = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_s
 
 
 @given(kind=st.sampled_from(sorted(KINDS)), changes=changes, which=st.integers(0, 9))
-@examples(max_examples=200)
+@examples(200)
 def test_a_chunk_with_senseless_data_is_a_photograph_or_a_fault(kind, changes, which):
     """Checksums are right, so that it is not they that stop it."""
     data = KINDS[kind]()

@@ -10,10 +10,10 @@ import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from tests.examples import examples
 from tests.unit.photo.generate.png import GRAY, chunk, random_png
 from worker.photo import icc, luma
 from worker.photo.limits import Limits
@@ -60,7 +60,7 @@ def block(**tags):
     has_alpha=st.booleans(),
     rows=st.integers(1, 70),
 )
-@examples(max_examples=80)
+@examples(80)
 def test_every_pixel_comes_back_in_other_decoders(size, dtype, has_alpha, rows):
     rgb = picture(dtype, *size)
     alpha = picture(dtype, *size, seed=1)[..., 0] if has_alpha else None
@@ -164,7 +164,7 @@ def test_a_comment_stands_in_the_plainest_chunk_that_holds_it(text, kind):
 
 
 @given(keyword=st.text(max_size=100), text=st.text(max_size=50))
-@examples(max_examples=60)
+@examples(60)
 def test_any_comment_makes_a_file_that_can_be_read(keyword, text):
     data = written(picture(), metadata=Metadata(comments=((keyword, text),)))
     ((word, back),) = read_png(data, LIMITS).metadata.comments

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tifffile
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.examples import examples
 from tests.unit.photo.generate.tiff import KINDS, by_hand, noise, plain_entries, plain_tiff, tiff
 from worker.errors import ImageFault
 from worker.photo.limits import Limits
@@ -385,7 +385,7 @@ MUTABLE = [
 ]
 
 
-@examples(max_examples=300)
+@examples(300)
 @given(
     data=st.sampled_from(MUTABLE),
     changes=st.lists(

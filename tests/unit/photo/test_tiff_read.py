@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.examples import examples
 from tests.unit.photo.generate.tiff import KINDS, by_hand, noise, plain_entries, tiff
 from worker.errors import ImageFault
 from worker.photo.limits import Limits
@@ -76,7 +76,7 @@ def test_every_kind_is_read_as_tifffile_reads_it(kind):
                 np.testing.assert_array_equal(raster.alpha, page.asarray()[..., -1])
 
 
-@examples(max_examples=150)
+@examples(150)
 @given(data=st.data())
 def test_order_layout_compression_and_depth_make_no_difference(data):
     """One picture, stored in all ways: the luma is the same, and so is the alpha."""

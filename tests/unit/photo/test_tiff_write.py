@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from PIL import Image
 
+from tests.examples import examples
 from tests.unit.photo.generate.tiff import by_hand, noise, plain_entries, tiff
 from worker.errors import ImageFault
 from worker.photo.limits import Limits
@@ -75,7 +75,7 @@ def test_tifffile_opencv_and_pillow_read_what_was_written(compression, bits, alp
         np.testing.assert_array_equal(np.asarray(image.convert("RGB").convert("L")), page.luma)
 
 
-@examples(max_examples=60)
+@examples(60)
 @given(data=st.data())
 def test_luma_and_alpha_of_all_pages_come_back_bit_for_bit(data):
     kinds = st.tuples(st.integers(1, 140), st.integers(1, 40), st.sampled_from([8, 16]), st.booleans())

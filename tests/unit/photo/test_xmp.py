@@ -5,10 +5,10 @@ from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from lxml import etree
 
+from tests.examples import examples
 from worker.photo import xmp
 from worker.photo.xmp import Merged, Statement, merge, statement_of
 
@@ -190,7 +190,7 @@ def test_no_statement_is_found_where_there_is_none(data):
 
 
 @given(model=st.text(max_size=40), how=st.text(max_size=10))
-@examples(max_examples=60)
+@examples(60)
 def test_any_words_can_be_stated(model, how):
     stated = statement_of(merged(PHOTOGRAPH.encode(), Statement(model, "", "", how)))
     assert (stated.model, stated.how) == tuple(
@@ -250,7 +250,7 @@ changes = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_s
 
 
 @given(changes=changes)
-@examples(max_examples=150)
+@examples(150)
 def test_whatever_is_changed_in_a_packet_there_is_a_statement_in_the_end(changes):
     data = bytearray(re.sub(" {2000}", " ", PHOTOGRAPH).encode())
     for place, value in changes:

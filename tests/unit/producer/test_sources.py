@@ -6,12 +6,12 @@ from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from producer.filters import Filters
 from producer.sources import entries
 from producer.submission import Submission
+from tests.examples import examples
 from worker.errors import UsageError
 from worker.job import Task
 from worker.store import Listed, Location
@@ -157,7 +157,7 @@ kinds = st.sampled_from(["prefix", "keys.txt", "keys.csv", "keys.jsonl", "invent
 
 
 @given(names=names, kind=kinds, suffix=st.sampled_from([".jpg", ".jpg,", ".txt"]))
-@examples(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, HealthCheck.function_scoped_fixture)
 def test_reading_from_any_cursor_gives_the_rest(store, aws, names, kind, suffix):
     keys = [f"in/{name}{'.jpg' if number % 3 else suffix}" for number, name in enumerate(names)]
     submission = asked(None if kind == "prefix" else kind)

@@ -7,12 +7,10 @@ the machine, which can stop them between any two steps.
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings as profile
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -24,6 +22,7 @@ from producer.reconcile import _jobs, reconcile
 from producer.recorded import quarantined_images
 from producer.report import rows
 from producer.submission import Submission
+from tests.examples import examples
 from worker import keys, paths
 from worker.app import connect
 from worker.errors import ImageFault
@@ -267,10 +266,8 @@ def _machine_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(producer.pages, "JOBS_A_PAGE", 2)
 
 
+@pytest.mark.hypothesis
 def test_every_image_ends_exactly_once_whatever_happens() -> None:
     from hypothesis.stateful import run_state_machine_as_test
 
-    examples = int(os.environ.get("PHOTOCHROM_TEST_EXAMPLES", "40"))
-    run_state_machine_as_test(
-        Machine, settings=profile(max_examples=examples, stateful_step_count=40, deadline=None, database=None)
-    )
+    run_state_machine_as_test(Machine, settings=examples(40, stateful_step_count=40))

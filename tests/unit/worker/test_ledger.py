@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 from hypothesis import HealthCheck, given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from worker.errors import RetryableError
 from worker.ledger import KEPT_AFTER_END, Counts, Ledger, PageInFlight, Standing
 from worker.settings import Settings
@@ -68,7 +68,7 @@ outcomes = st.lists(st.tuples(st.integers(0, 20), st.sampled_from(["", "damaged"
 
 
 @given(outcomes=outcomes)
-@examples(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, HealthCheck.function_scoped_fixture)
 def test_after_any_outcomes_every_image_has_ended_as_the_first_of_its_own_said(ledger, outcomes):
     name, first = uuid.uuid4().hex, {}
     for ordinal, reason in outcomes:
@@ -349,7 +349,7 @@ said = st.sets(st.integers(0, 15))
 
 
 @given(done=said, quarantined=said, meanwhile=outcomes, data=st.data())
-@examples(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, HealthCheck.function_scoped_fixture)
 def test_after_merging_every_image_has_one_outcome_and_every_reason_is_counted(
     ledger, done, quarantined, meanwhile, data
 ):

@@ -7,9 +7,10 @@ import cv2
 import imagecodecs
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from PIL import Image
 
+from tests.examples import examples
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg, with_everything
 from tests.unit.photo.generate.strategies import grid, kinds
 from worker.errors import ImageFault
@@ -65,7 +66,7 @@ def test_every_size_and_mode_comes_back_and_keeps_its_gray(start):
         check(gray_jpeg(kind))
 
 
-@settings(max_examples=1400, deadline=None)
+@examples(1400)
 @given(kinds())
 def test_every_make_of_gray_jpeg_comes_back_and_keeps_its_gray(kind):
     try:
