@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from worker.errors import ImageFault, UsageError
+from worker.errors import ImageFault, RetryableError, UsageError
+from worker.local.results import write_whole
 from worker.photo.jpeg import kept
 from worker.photo.limits import Limits
 from worker.settings import settings
@@ -17,14 +19,16 @@ from worker.verify import verify
 
 
 def restore_file(coloured: Path, to: Path) -> None:
-    """Write the original that a coloured JPEG keeps. Raises UsageError where that cannot be."""
+    """Write the original that a coloured JPEG keeps, whole or not at all.
+
+    Raises UsageError where that cannot be, DiskFullFault, WorkerFault.
+    """
     try:
         original = kept.restore(coloured.read_bytes(), Limits.of(settings()))
-        with to.open("xb") as file:
-            file.write(original)
+        write_whole(io.BytesIO(original), to, replaced=None)
     except ImageFault as fault:
         raise UsageError(f"{coloured}: {fault}") from fault
-    except FileExistsError as error:
+    except RetryableError as error:
         raise UsageError(f"{to} is there already") from error
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from error

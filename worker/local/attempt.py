@@ -85,7 +85,7 @@ class Attempt:
             return Outcome(source, None, "unreadable", error.strerror or str(error))
 
     def _try(self, pair: Pair) -> Outcome:
-        with _opened(pair.source) as file:
+        with self._opened(pair.source) as file:
             if statement_in(file, self._limits):
                 return Outcome(str(pair.source), None, "result", "it is a result of Photochrom", state="passed-over")
             options = self._request.options.with_format(pair.format)
@@ -95,6 +95,15 @@ class Attempt:
                 assert found.stated
                 return Outcome(str(pair.source), str(pair.target), luma=found.stated.how or None, state="there")
             return self._write(file, pair, options, work, found)
+
+    def _opened(self, source: Path) -> BinaryIO:
+        """Raises OSError, also for what is no file and would be waited for without end; ImageFault ("too-large")."""
+        status, most = source.stat(), self._settings.max_bytes
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(None, "it is not a file")
+        if status.st_size > most:
+            raise ImageFault("too-large", f"{status.st_size:,} bytes are more than the limit of {most:,}")
+        return source.open("rb")
 
     def _is_current(self, target: Path, found: Existing, work: Work) -> bool:
         """Raises ImageFault ("destination-taken") for what may not be replaced."""
@@ -126,11 +135,3 @@ def _on_replaced(found: Existing) -> str | None:
     if found.stated is None:
         return "a file that is no result was replaced"
     return "a result that does not say its options was replaced" if found.stated.options is None else None
-
-
-def _opened(source: Path) -> BinaryIO:
-    """Raises OSError; also for what is no file, and would be waited for without end."""
-    if not source.is_file():
-        source.stat()
-        raise OSError(None, "it is not a file")
-    return source.open("rb")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from worker.local.attempt import Outcome, Request, State
 from worker.local.processes import Interruption, Pools, outcomes, pools
 from worker.local.results import remove_parts
 from worker.local.sources import Found, find, read_list
-from worker.local.targets import pair
+from worker.local.targets import Pair, pair
 from worker.models.card import read_card
 from worker.models.named import weights_of
 from worker.photo.jpeg import jpegtran
@@ -66,8 +68,7 @@ def colorize_files(wish: Wish, *, as_json: bool, pools: Pools = pools) -> int:
     card = read_card(weights)
     chosen = _tuned(wish.jobs, len(pairs))
     new_pool = pools(Request(card.sha256, options, wish.overwrite), chosen, weights)
-    for folder in {one.target.parent for one in pairs}:
-        remove_parts(folder)
+    _prepare(wish.folder, pairs)
     report = Report(len(pairs), as_json=as_json)
     try:
         with Interruption() as interruption, report:
@@ -103,6 +104,18 @@ def _tuned(jobs: int | None, files: int) -> Settings:
             "torch_threads": settings().torch_threads or 1,
         }
     )
+
+
+def _prepare(folder: Path, pairs: list[Pair]) -> None:
+    """Raises UsageError where nothing can be written: before anything is computed."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be written: {os.strerror(errno.EACCES)}")
+    for place in {one.target.parent for one in pairs}:
+        remove_parts(place)
 
 
 class Report:

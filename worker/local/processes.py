@@ -175,12 +175,12 @@ def attempt(pair: Pair) -> Outcome:
 
 def begin(request: Request, settings: Settings, load: LoadEngine) -> None:
     """Prepare this process for files; the model is loaded when the first one needs it."""
-    adopt(settings)
     _attempts[:] = [Attempt(request, settings, load)]
 
 
 def _begin_process(request: Request, settings: Settings, load: LoadEngine) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    adopt(settings)
     begin(request, settings, load)
 
 
@@ -202,6 +202,7 @@ def pools(request: Request, settings: Settings, weights: Path) -> NewPool:
     """Processes, or beside a GPU threads of this one, which owns it."""
     load = partial(_load, weights, settings.torch_threads or 1)
     if settings.pool == "threads":
+        adopt(settings)
         begin(request, settings, load)
         return ThreadPoolExecutor
     return processes(request, settings, load)

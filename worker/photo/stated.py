@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import BinaryIO
 
 from worker.errors import ImageFault
@@ -14,11 +15,14 @@ from worker.photo.tiff.directory import Tiff
 from worker.photo.tiff.tags import XMP as XMP_TAG
 from worker.photo.xmp import Statement, statement_of
 
+MOST_BYTES = 2**31
+
 
 def statement_in(file: BinaryIO, limits: Limits) -> Statement | None:
     """What a result says of itself; None for any other file. The file stands at its beginning before and afterwards.
 
-    A JPEG whose XMP had no room for a statement still keeps its original and the SHA-256 of that: all else is then "".
+    Nothing is said by a JPEG or PNG of more than MOST_BYTES, which would have to be read whole. A JPEG whose XMP had no
+    room for a statement still keeps its original and the SHA-256 of that: all else is then "".
     """
     start = file.read(8)
     file.seek(0)
@@ -26,14 +30,20 @@ def statement_in(file: BinaryIO, limits: Limits) -> Statement | None:
         if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return statement_of(_tiff_packet(file, limits))
         if start == png_chunks.SIGNATURE:
-            return statement_of(_png_packet(file.read(), limits))
+            return statement_of(_png_packet(_whole(file), limits))
         if start[:3] == b"\xff\xd8\xff":
-            return _in_jpeg(file.read(), limits)
+            return _in_jpeg(_whole(file), limits)
     except (ImageFault, MessyError):
         return None
     finally:
         file.seek(0)
     return None
+
+
+def _whole(file: BinaryIO) -> bytes:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return file.read() if size <= MOST_BYTES else b""
 
 
 def _tiff_packet(file: BinaryIO, limits: Limits) -> bytes:

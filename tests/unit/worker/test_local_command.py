@@ -260,6 +260,24 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(pictures, col
     assert files(tmp_path) == before
 
 
+def test_an_output_folder_that_cannot_be_made_is_an_error(pictures, colorize):
+    pictures("in/a.png")
+    Path("file").touch()
+    for place in ("file", "file/below"):
+        with pytest.raises(UsageError, match=f"{place} cannot be written"):
+            colorize("in", to=place)
+
+
+def test_a_file_larger_than_the_limit_is_not_read(pictures, colorize, monkeypatch):
+    pictures("in/a.png", "in/b.png")
+    with Path("in/b.png").open("ab") as file:
+        file.truncate(10_000_001)
+    monkeypatch.setenv("PHOTOCHROM_MAX_BYTES", "10000000")
+    code, printed, errors = colorize("in")
+    assert (code, printed) == (1, summary(new=1, were_there=0, failed=1) + "\n")
+    assert errors == "in/b.png: too-large: 10,000,001 bytes are more than the limit of 10,000,000\n"
+
+
 def test_a_folder_without_photographs_is_an_error(pictures, colorize):
     Path("in").mkdir()
     with pytest.raises(UsageError, match="no photographs there"):
