@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from training.data.cache import Cache
@@ -19,6 +20,12 @@ def training_folder(no_settings, monkeypatch, tmp_path_factory):
     monkeypatch.setenv("PHOTOCHROM_TRAINING_FOLDER", str(folder))
     settings_of_process.cache_clear()
     return folder
+
+
+@pytest.fixture(autouse=True)
+def drawn_anew():
+    """What a test draws with torch does not depend on the tests before it, which differ with the processes."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture
