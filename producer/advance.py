@@ -26,6 +26,7 @@ def advance(submission: Submission, held: Resources) -> None:
     until = time.monotonic() + TICK_SECONDS
     close_pages(submission.name, held)
     now = progress(submission.name, held.settings, held.ledger, held.store)
+    held.ledger.note_sample(submission.name, now.with_outcome)
     while not now.listed and now.in_flight < held.settings.window and time.monotonic() < until:
         enqueue_next_page(submission, held)
         now = progress(submission.name, held.settings, held.ledger, held.store)
@@ -71,7 +72,7 @@ def _of_page(page: PageInFlight, found: dict[int, str]) -> dict[int, str]:
 def end(name: str, now: Progress, held: Resources) -> None:
     """Note in S3, once, that a submission has ended, with its counts and time, and let Redis forget it in time."""
     with suppress(ConflictError):  # a control process was killed behind this
-        held.store.put_record(paths.ended(name), now.summary(), if_absent=True)
+        held.store.put_record(paths.ended(name), now.record(), if_absent=True)
     held.ledger.retire(name)
     said = {"action": "submission_ended", "submission": name}
     log.info("submission %s ended: %d done, %d quarantined", name, now.done, now.quarantined, extra=said)

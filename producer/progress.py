@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from producer.recorded import cancelled_since, listing, outcomes, quarantined_images
 from producer.submission import Submission, load
 from worker import paths
-from worker.ledger import Ledger
+from worker.ledger import RATE_SECONDS, Ledger
 from worker.outcomes import Quarantined
 from worker.resources import Resources
 from worker.settings import Settings
@@ -31,11 +31,18 @@ class Progress:
     cancelled: bool = False
     seconds: float = 0.0
     """From its submission to its end, or until now."""
+    images_per_second: float | None = None
+    """Rate of the last minutes; None when that is not known, and when it has ended."""
+
+    @property
+    def with_outcome(self) -> int:
+        """Images that are done or quarantined."""
+        return self.done + self.quarantined
 
     @property
     def in_flight(self) -> int:
         """Enqueued and without an outcome."""
-        return self.total - self.done - self.quarantined
+        return self.total - self.with_outcome
 
     @property
     def empty(self) -> bool:
@@ -52,13 +59,8 @@ class Progress:
         return "cancelled" if self.cancelled else "done" if self.ended else "running" if self.listed else "listing"
 
     @property
-    def images_per_second(self) -> float:
-        """Mean rate since it was submitted."""
-        return (self.done + self.quarantined) / self.seconds if self.seconds > 0 else 0.0
-
-    @property
     def seconds_left(self) -> float | None:
-        """At the mean rate so far; unknown before the first outcome and while the source is still being listed."""
+        """At the rate of the last minutes; unknown without one, and while the source is still being listed."""
         return self.in_flight / self.images_per_second if self.listed and self.images_per_second else None
 
     def line(self) -> str:
@@ -68,15 +70,19 @@ class Progress:
         parts = [f"{self.state}: {self.done:,} of {self.total:,}{'' if self.listed else '+'} done"]
         if self.quarantined:
             parts.append(f"{self.quarantined:,} quarantined")
-        if not self.ended:
+        if self.images_per_second is not None:
             parts.append(f"{self.images_per_second:.1f} images/s")
-            if self.seconds_left is not None:
-                parts.append(f"{timedelta(seconds=round(self.seconds_left))} left")
+        if self.seconds_left is not None:
+            parts.append(f"{timedelta(seconds=round(self.seconds_left))} left")
         return ", ".join(parts)
 
     def summary(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
         return {**asdict(self), "state": self.state}
+
+    def record(self) -> dict[str, Any]:
+        """What stays of it in S3: without the rate, for processes of an older version know no such field."""
+        return {name: value for name, value in self.summary().items() if name != "images_per_second"}
 
 
 def progress(name: str, settings: Settings, ledger: Ledger | None = None, store: Store | None = None) -> Progress:
@@ -85,7 +91,9 @@ def progress(name: str, settings: Settings, ledger: Ledger | None = None, store:
     submission = load(name, held.store, settings)
     cursor = held.ledger.cursor(name)
     now = _in_ledger(submission, cursor, held) if cursor else _in_s3(submission, held)
-    return (_ended(name, held) if now.ended and not now.cancelled else None) or now
+    if not now.ended:
+        return replace(now, images_per_second=_rate(now, held.ledger))
+    return (None if now.cancelled else _ended(name, held)) or now
 
 
 def _in_ledger(submission: Submission, cursor: Mapping[str, str], held: Resources) -> Progress:
@@ -121,6 +129,14 @@ def _in_s3(submission: Submission, held: Resources) -> Progress:
     )
 
 
+def _rate(now: Progress, ledger: Ledger) -> float | None:
+    """Of the last minutes; without samples of them the mean since it was submitted, where that is not longer ago."""
+    recent = ledger.rate(now.submission, now.with_outcome)
+    if recent is None and now.seconds < RATE_SECONDS:
+        return now.with_outcome / now.seconds if now.seconds > 0 else 0.0
+    return recent
+
+
 def _seconds(submission: Submission, until: datetime | None) -> float:
     return ((until or datetime.now(UTC)) - datetime.fromisoformat(submission.created)).total_seconds()
 
@@ -131,8 +147,8 @@ def _ended(name: str, held: Resources) -> Progress | None:
         summary = held.store.record(paths.ended(name), dict)
     except NotFoundError:
         return None
-    summary.pop("state")
-    return Progress(**summary)
+    known = {field.name for field in fields(Progress)}
+    return Progress(**{name: value for name, value in summary.items() if name in known})
 
 
 def quarantined(name: str, settings: Settings, reason: str | None = None) -> Iterator[Quarantined]:

@@ -22,6 +22,12 @@ from worker.settings import Settings
 KEPT_AFTER_END = 7 * 24 * 3600
 """Seconds for which the ledger of an ended submission stays in Redis."""
 
+RATE_SECONDS = 300
+"""A submission's rate is that of so many last seconds."""
+
+SAMPLE_SECONDS = 10
+"""Between two samples for it, at least."""
+
 
 class Standing(Enum):
     """What a worker may do with an image that it is about to start."""
@@ -54,6 +60,13 @@ class PageInFlight(NamedTuple):
     first: int
     images: int
     sent: float
+
+
+class Sample(NamedTuple):
+    """How many images of a submission had ended at one time, which is Redis's, in seconds."""
+
+    time: float
+    ended: int
 
 
 class Flight(NamedTuple):
@@ -177,10 +190,9 @@ class Ledger:
             pipe.execute()
 
     def revive(self, submission: str) -> None:
-        """The opposite of `retire`, and of `cancel`."""
-        with redis_translated(), self._redis.pipeline() as pipe:
-            pipe.delete(keys.of(submission, "cancelled"))
-            pipe.execute()
+        """The opposite of `retire`, and of `cancel`. Its rate begins anew."""
+        with redis_translated():
+            self._redis.delete(keys.of(submission, "cancelled"), keys.of(submission, "samples"))
         self.activate(submission)
 
     def cancel(self, submission: str) -> None:
@@ -200,6 +212,33 @@ class Ledger:
     def move_cursor(self, submission: str, **values: str | int) -> None:
         with redis_translated():
             self._redis.hset(keys.of(submission, "cursor"), mapping=values)
+
+    def note_sample(self, submission: str, ended: int) -> None:
+        """Note for `rate` that so many images have ended by now, unless a sample of the last seconds is there.
+
+        The samples pass away by themselves: a control process that does not know of them may retire the submission.
+        """
+        now, samples, key = self.now(), self._samples(submission), keys.of(submission, "samples")
+        if samples and 0 <= now - samples[-1].time < SAMPLE_SECONDS:
+            return
+        with redis_translated(), self._redis.pipeline() as pipe:
+            pipe.rpush(key, f"{now!r} {ended}")
+            pipe.ltrim(key, -RATE_SECONDS // SAMPLE_SECONDS, -1)
+            pipe.expire(key, RATE_SECONDS)
+            pipe.execute()
+
+    def rate(self, submission: str, ended: int) -> float | None:
+        """Images that ended in a second, over the last minutes, when so many have by now; None without a sample."""
+        now = self.now()
+        for sample in self._samples(submission):
+            if SAMPLE_SECONDS <= now - sample.time <= RATE_SECONDS:
+                return max(0, ended - sample.ended) / (now - sample.time)
+        return None
+
+    def _samples(self, submission: str) -> list[Sample]:
+        with redis_translated():
+            found = self._redis.lrange(keys.of(submission, "samples"), 0, -1)
+        return [Sample(float(time), int(ended)) for time, ended in map(str.split, found)]
 
     # Pages in flight, and when images were sent
 

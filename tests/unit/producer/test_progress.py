@@ -18,10 +18,14 @@ def at(**changes):
 @pytest.mark.parametrize(
     ("now", "line"),
     [
-        (at(listed=False, total=0, seconds=0), "listing: 0 of 0+ done, 0.0 images/s"),
-        (at(listed=False, total=2000, done=500), "listing: 500 of 2,000+ done, 50.0 images/s"),
-        (at(done=200, quarantined=50), "running: 200 of 1,000 done, 50 quarantined, 25.0 images/s, 0:00:30 left"),
-        (at(), "running: 0 of 1,000 done, 0.0 images/s"),
+        (at(listed=False, total=0, images_per_second=0.0), "listing: 0 of 0+ done, 0.0 images/s"),
+        (at(listed=False, total=2000, done=500, images_per_second=50), "listing: 500 of 2,000+ done, 50.0 images/s"),
+        (
+            at(done=200, quarantined=50, images_per_second=25.0),
+            "running: 200 of 1,000 done, 50 quarantined, 25.0 images/s, 0:00:30 left",
+        ),
+        (at(images_per_second=0.0), "running: 0 of 1,000 done, 0.0 images/s"),
+        (at(done=200), "running: 200 of 1,000 done"),
         (at(done=1000), "done: 1,000 of 1,000 done"),
         (at(done=998, quarantined=2), "done: 998 of 1,000 done, 2 quarantined"),
         (at(done=3, cancelled=True), "cancelled: 3 of 1,000 done"),
