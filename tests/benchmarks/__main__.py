@@ -19,8 +19,7 @@ from rich.console import Console
 from deploy.bench_machine import describe
 from tests.benchmarks.figures import Plan, Section, missed, summary
 from tests.benchmarks.story import MODEL
-from worker.engine import prepare_process
-from worker.engine import load_engine
+from worker.engine import load_engine, prepare_process
 from worker.settings import settings
 
 SECTIONS = {

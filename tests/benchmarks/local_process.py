@@ -63,8 +63,7 @@ class LocalProcess:
 def main(source: Path) -> None:
     """What the child does."""
     from deploy.bench_local import story
-    from worker.engine import prepare_process
-    from worker.engine import load_engine
+    from worker.engine import load_engine, prepare_process
     from worker.settings import settings
 
     prepare_process(threads=1)

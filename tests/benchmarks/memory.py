@@ -26,8 +26,7 @@ ROWS = 64
 def story(source: Path, target: Path) -> None:
     """The whole story from file to file, with the shipped model, as a worker's process does it."""
     from worker.colorize import colorize_file
-    from worker.engine import prepare_process
-    from worker.engine import load_engine
+    from worker.engine import load_engine, prepare_process
     from worker.photo.options import Options
     from worker.settings import Settings
 

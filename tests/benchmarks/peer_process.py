@@ -25,8 +25,7 @@ from torchvision.models import convnext_tiny
 from tests.benchmarks.child import serve
 from tests.benchmarks.story import MODEL, OPTIONS
 from worker.colorize import colorize_file
-from worker.engine import Engine, prepare_process
-from worker.engine import load_engine
+from worker.engine import Engine, load_engine, prepare_process
 from worker.photo.jpeg import source
 from worker.photo.limits import Limits
 from worker.settings import Settings

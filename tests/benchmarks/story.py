@@ -17,8 +17,7 @@ from deploy.bench_bounds import BareParts
 from deploy.bench_photographs import gray_jpeg
 from tests.benchmarks.figures import Figure, Plan, Section, at_least, median_seconds
 from worker.colorize import colorize_file
-from worker.engine import Engine, prepare_process
-from worker.engine import load_engine
+from worker.engine import Engine, load_engine, prepare_process
 from worker.models.color import G_FROM_U, G_FROM_V, U_SCALE, V_SCALE
 from worker.photo.options import Options
 from worker.settings import Settings

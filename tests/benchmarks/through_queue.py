@@ -19,8 +19,7 @@ from tests.benchmarks.figures import Figure, Plan, Section, at_most, by_turns, m
 from tests.benchmarks.local_process import LocalProcess, Taken
 from tests.benchmarks.story import MODEL, OPTIONS
 from tests.benchmarks.turns import TURN, Turns
-from worker.engine import prepare_process
-from worker.engine import load_engine
+from worker.engine import load_engine, prepare_process
 from worker.store import Location
 
 SIZES: dict[float, int] = {1: 640, 12: 192}
