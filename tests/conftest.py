@@ -18,6 +18,7 @@ import producer.submission  # noqa: F401
 import training.commands  # noqa: F401
 from deploy.servers import Valkey
 from tests.examples import load_profile
+from tests.stand_in import StandInEngine
 from worker.ledger import Ledger
 from worker.resources import resources as resources_of_control
 from worker.settings import PREFIX, Settings
@@ -107,24 +108,6 @@ def closed_port():
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield held.getsockname()[1]
-
-
-class StandInEngine:
-    """The same chroma everywhere, from a gray copy of at most 8 x 8."""
-
-    card = SimpleNamespace(name="stand-in", sha256="5" * 64)
-    promotion = 0
-    blue, red = 0.1, -0.05
-
-    def __init__(self):
-        self.seen = []
-
-    def input_size(self, height, width):
-        return min(height, 8), min(width, 8)
-
-    def predict(self, gray, vividness=None):
-        self.seen.append(gray)
-        return np.stack([np.full(gray.shape, self.blue), np.full(gray.shape, self.red)]).astype(np.float32)
 
 
 @pytest.fixture
