@@ -26,30 +26,21 @@ def demo(
 
     The exit code is 0 when everything was coloured but what is broken on purpose, else 1.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
     from deploy.demo import demonstrate
     from deploy.page import write_report
+    from worker.terminal import ProgressDisplay, printable
 
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     out.mkdir(parents=True, exist_ok=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        bar = bars.add_task("", total=None)
-
-        def tell(what: str, done: int, total: int) -> None:
-            bars.update(bar, description=what, completed=done, total=total or None)
-
-        report = demonstrate(photos, out, model, tell)
+    with ProgressDisplay("starting") as display:
+        report = demonstrate(photos, out, model, lambda what, done, total: display.update(done, total, what))
     page = write_report(report, out).resolve()
     if json:
         typer.echo(json_text.dumps({**report.summary(), "page": str(page)}))
     else:
+        by = printable(f"{report.model} {report.version}")
         typer.echo(
             f"{report.count('done')} of {len(report.results)} photographs coloured in {report.seconds:.1f} s "
-            f"({report.images_per_second:.1f} images/s) by {report.model} {report.version}, "
-            f"{report.count('quarantined')} quarantined"
+            f"({report.images_per_second:.1f} images/s) by {by}, {report.count('quarantined')} quarantined"
         )
         typer.echo(f"Open {page.as_uri()}")
     raise typer.Exit(0 if report.succeeded else 1)
@@ -66,9 +57,13 @@ def demo_training(
     """
     from deploy.training_demo import demonstrate_training
     from deploy.training_page import write_training_page
+    from worker.terminal import printable
+
+    def tell(text: str) -> None:
+        typer.echo(printable(f"{time.monotonic() - started:5.0f} s  {text}"), err=True)
 
     started = time.monotonic()
-    story = demonstrate_training(out, lambda text: typer.echo(f"{time.monotonic() - started:5.0f} s  {text}", err=True))
+    story = demonstrate_training(out, tell)
     typer.echo(f"{story.coloured} images coloured, {story.failed} failed, by {len(story.by_version)} versions")
     typer.echo(f"Open {write_training_page(out, story).resolve().as_uri()}")
     raise typer.Exit(1 if story.failed else 0)
@@ -109,6 +104,7 @@ def bench(
     from rich.console import Console
 
     from deploy.bench import bench as measure
+    from worker.terminal import printable
 
     console = Console(stderr=True)
     with console.status("") as status:
@@ -119,5 +115,5 @@ def bench(
     shown = Console()
     for table in report.tables():
         shown.print(table)
-    typer.echo(f"{report.machine}; {report.model}")
+    typer.echo(printable(f"{report.machine}; {report.model}"))
     typer.echo(report.closing)

@@ -146,8 +146,9 @@ def redrive(
     """
     from producer.lifecycle import redrive as again
     from worker.resources import resources
+    from worker.terminal import printable
 
-    typer.echo(again(submission, reason, resources()))
+    typer.echo(printable(again(submission, reason, resources())))
 
 
 def reconcile(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:
@@ -162,9 +163,10 @@ def report(submission: Annotated[str, typer.Argument(help="Name of the submissio
     """Write the completion report, one line an image, as CSV and JSON lines to the state bucket; prints where."""
     from producer.report import write_report
     from worker.resources import resources
+    from worker.terminal import printable
 
     for place in write_report(submission, resources()):
-        typer.echo(place)
+        typer.echo(printable(place))
 
 
 quarantine = typer.Typer(help="Look at images that could not be coloured.", no_args_is_help=True)
@@ -179,9 +181,11 @@ def quarantine_list(
     """List quarantined images with their reasons."""
     from producer.progress import quarantined
     from worker.settings import settings
+    from worker.terminal import printable
 
     for record in quarantined(submission, settings(), reason):
-        typer.echo(record.model_dump_json() if json else f"{record.ordinal}  {record.reason:18}  {record.key}")
+        line = printable(f"{record.ordinal}  {record.reason:18}  {record.key}")
+        typer.echo(json_lines.dumps(record.model_dump(mode="json")) if json else line)
 
 
 @quarantine.command("show")
@@ -196,7 +200,7 @@ def quarantine_show(
 
     for record in quarantined(submission, settings()):
         if record.ordinal == ordinal:
-            typer.echo(record.model_dump_json(indent=2))
+            typer.echo(json_lines.dumps(record.model_dump(mode="json"), indent=2))
             return
     raise UsageError(f"image {ordinal} of {submission} is not quarantined")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from training.loop import Progress
+    from worker.terminal import ProgressDisplay
 
 
 def train(
@@ -45,6 +47,7 @@ def train(
     from training.data.photographs import collect
     from training.loop import train as run
     from training.recipe import recipe_for
+    from worker.terminal import ProgressDisplay, printable
 
     settings = {
         "epochs": epochs, "images_per_epoch": images_per_epoch, "batch": batch, "rate": rate, "patience": patience,
@@ -53,43 +56,26 @@ def train(
     recipe = recipe_for(model, config or [], {name: value for name, value in settings.items() if value is not None})
     if threads:
         torch.set_num_threads(threads)
-    typer.echo(f"Reading {source}", err=True)
+    typer.echo(f"Reading {printable(source)}", err=True)
     photographs = collect(source, recipe.validation_share)
     left_out = ", ".join(f"{count} {reason}" for reason, count in photographs.left_out.items()) or "none"
-    typer.echo(
-        f"{len(photographs.training):,} photographs to learn from, {len(photographs.validation):,} to validate with; "
-        f"left out: {left_out}",
-        err=True,
+    counts = (
+        f"{len(photographs.training):,} photographs to learn from, {len(photographs.validation):,} to validate with"
     )
+    typer.echo(printable(f"{counts}; left out: {left_out}"), err=True)
     folder = out or Path("runs") / model
-    with _Bars() as bars:
-        card = run(recipe, photographs, folder, name=model, encoder=encoder, tell=bars.show, start=start)
+    with ProgressDisplay("starting", "steps") as display:
+        card = run(
+            recipe, photographs, folder, name=model, encoder=encoder, tell=partial(_show, display=display), start=start
+        )
     assert card is not None  # nothing told it to stop
-    typer.echo(f"Best checkpoint: {folder / 'best.safetensors'} {card.metrics}")
+    typer.echo(printable(f"Best checkpoint: {folder / 'best.safetensors'} {card.metrics}"))
 
 
-class _Bars:
-    """A progress bar for people, or a line an epoch where nobody watches."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
-        self.task = self.bars.add_task("starting", total=None)
-
-    def __enter__(self) -> _Bars:
-        self.bars.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bars.stop()
-
-    def show(self, now: Progress) -> None:
-        if now.figures:
-            figures = ", ".join(f"{name} {value:.4g}" for name, value in now.figures.items() if name != "epoch")
-            self.console.print(f"epoch {now.epoch}/{now.epochs}: {figures}", soft_wrap=True)
-        description = f"epoch {now.epoch + 1}, loss {now.loss:.4f}, {now.images_per_second:.0f} images/s"
-        self.bars.update(self.task, description=description, completed=now.step, total=now.steps)
+def _show(now: Progress, display: ProgressDisplay) -> None:
+    """An epoch's figures as a line that stays, and the steps of the next one."""
+    if now.figures:
+        figures = ", ".join(f"{name} {value:.4g}" for name, value in now.figures.items() if name != "epoch")
+        display.print(f"epoch {now.epoch}/{now.epochs}: {figures}")
+    description = f"epoch {now.epoch + 1}, loss {now.loss:.4f}, {now.images_per_second:.0f} images/s"
+    display.update(now.step, now.steps, description)

@@ -21,23 +21,25 @@ def dataset(
     """
     import json as json_lines
 
-    from training.bar import bar
     from training.data.cache import Cache
     from training.data.photographs import gather
     from training.data.report import write_report
     from worker.settings import settings
+    from worker.terminal import ProgressDisplay, printable
 
     with Cache(settings().training_folder) as cache:
-        with bar("reading") as tell:
-            manifest = gather(source, cache, tell=tell)
+        with ProgressDisplay("reading", "photographs") as display:
+            manifest = gather(source, cache, tell=display.update)
         text, picture = write_report(manifest, cache, to)
     figures = json_lines.loads(text.read_text())
     typer.echo(json_lines.dumps(figures) if json else _table(figures))
-    typer.echo(f"Pictures: {picture}", err=json)
+    typer.echo(f"Pictures: {printable(picture)}", err=json)
 
 
 def _table(figures: dict[str, Any]) -> str:
     """The figures for people, as Markdown."""
+    from worker.terminal import printable
+
     rows = [(name, f"{figures[name]:,}") for name in ("photographs", "training", "validation")]
     rows += [(f"left out: {reason}", f"{count:,}") for reason, count in figures["left_out"].items()]
     rows += [(f"from {folder}", f"{count:,}") for folder, count in figures["folders"].items()]
@@ -45,4 +47,5 @@ def _table(figures: dict[str, Any]) -> str:
         spread = ", ".join(f"{quantile}: {value:g}" for quantile, value in figures[name].items())
         rows.append((name.replace("_", " "), spread))
     rows.append(("mean chroma (U, V)", ", ".join(f"{value:+.4f}" for value in figures["mean_chroma"])))
-    return "\n".join([f"| {figures['source']} | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+    lines = [f"| {figures['source']} | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    return "\n".join(map(printable, lines))

@@ -195,7 +195,7 @@ def show(
     if sheet:
         _write_sheet(found, sheet)
     if json:
-        typer.echo(found.model_dump_json(indent=2))
+        typer.echo(json_lines.dumps(found.model_dump(mode="json"), indent=2))
     else:
         _echo(found, json)
 

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from training.promotion import Promotions
+    from worker.models.registry import Promotion
 
 models = typer.Typer(no_args_is_help=True, help="Versions of models, and which of them is served.")
 
@@ -29,7 +30,7 @@ def list_versions(json: Json = False) -> None:
         return
     for row in rows:
         mark = f"*  promotion {served.sequence}" if row["served"] else ""
-        typer.echo(f"{row['sha256'][:12]}  {row['name']:<16} {row['images_seen']:>9,} images  {row['created']}  {mark}")
+        _print(f"{row['sha256'][:12]}  {row['name']:<16} {row['images_seen']:>9,} images  {row['created']}  {mark}")
 
 
 @models.command()
@@ -46,9 +47,9 @@ def history(json: Json = False) -> None:
     """Every promotion: which, when, by whom, why."""
     for promotion in _promotions().history():
         if json:
-            typer.echo(promotion.model_dump_json())
+            typer.echo(json_lines.dumps(promotion.model_dump(mode="json")))
         else:
-            typer.echo(
+            _print(
                 f"{promotion.sequence:>4}  {promotion.sha256[:12]}  {promotion.name:<16} {promotion.when}  "
                 f"{promotion.who}: {promotion.why}"
             )
@@ -61,7 +62,7 @@ def diff(first: Version, second: Version) -> None:
     one, other = (_flat(_card(promotions, promotions.registry.whole(version))) for version in (first, second))
     for name in sorted(one.keys() | other.keys()):
         if one.get(name) != other.get(name):
-            typer.echo(f"{name}: {one.get(name, '-')} -> {other.get(name, '-')}")
+            _print(f"{name}: {one.get(name, '-')} -> {other.get(name, '-')}")
 
 
 @models.command()
@@ -78,13 +79,13 @@ def publish(
 def promote(version: Version, why: Annotated[str, typer.Option(help="For the history.")] = "by hand") -> None:
     """Let all workers serve a version, within half a minute. A starter is published first."""
     promotions = _promotions()
-    typer.echo(promotions.promote(promotions.registry.whole(version), why).model_dump_json(indent=2))
+    _echo(promotions.promote(promotions.registry.whole(version), why))
 
 
 @models.command()
 def rollback(why: Annotated[str, typer.Option(help="For the history.")] = "rolled back by hand") -> None:
     """Serve again what was served before the present champion."""
-    typer.echo(_promotions().rollback(why).model_dump_json(indent=2))
+    _echo(_promotions().rollback(why))
 
 
 @models.command()
@@ -106,6 +107,16 @@ def _promotions() -> Promotions:
     from worker.store import Store
 
     return Promotions(Store(settings()), settings())
+
+
+def _echo(promotion: Promotion) -> None:
+    typer.echo(json_lines.dumps(promotion.model_dump(mode="json"), indent=2))
+
+
+def _print(line: str) -> None:
+    from worker.terminal import printable
+
+    typer.echo(printable(line))
 
 
 def _known(promotions: Promotions) -> list[str]:

@@ -76,13 +76,15 @@ def start(
 @runs.command(name="list")
 def list_runs(json: Json = False) -> None:
     """Every run: where it stands, and what became of it."""
+    from worker.terminal import printable
+
     records, _, _ = _tools()
     for name in records.names():
         try:
             run = records.load(name)
             typer.echo(json_lines.dumps(_summary(run)) if json else _line(run))
         except PhotochromError as error:
-            typer.echo(json_lines.dumps({"run": name, "error": str(error)}) if json else f"{name}  {error}")
+            typer.echo(json_lines.dumps({"run": name, "error": str(error)}) if json else printable(f"{name}  {error}"))
 
 
 @runs.command()
@@ -134,28 +136,24 @@ def _tools() -> tuple[Runs, Any, Any]:
 
 
 def _watch(name: str, records: Runs, *, as_json: bool) -> None:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
     from training.runs.board import Board
     from worker.settings import settings
+    from worker.terminal import ProgressDisplay, printable
 
-    board, console, shown = Board(settings()), Console(stderr=True), 0
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=as_json or not console.is_terminal) as bars:
-        bar = bars.add_task("waiting", total=None)
+    board, shown = Board(settings()), 0
+    with ProgressDisplay("waiting", unit="", show=not as_json) as display:
         while True:
             run, said = records.load(name), board.heard(name)
             for figures in run.position.history[shown:]:
                 typer.echo(json_lines.dumps(figures) if as_json else _figures(figures))
             shown = len(run.position.history)
-            bars.update(bar, description=_doing(run, said), completed=_done(said), total=_total(said))
+            display.update(_done(said), _total(said), _doing(run, said))
             if run.position.status != "running":
                 break
             time.sleep(LOOK_SECONDS)
     typer.echo(json_lines.dumps(_summary(run)) if as_json else _line(run))
     for reason in run.position.verdict.reasons if run.position.verdict and not as_json else ():
-        typer.echo(f"  {reason}")
+        typer.echo(f"  {printable(reason)}")
     raise typer.Exit(1 if run.position.status == "failed" else 0)
 
 
@@ -179,6 +177,8 @@ def _figures(figures: dict[str, float]) -> str:
 
 
 def _line(run: Run) -> str:
+    from worker.terminal import printable
+
     position, verdict = run.position, run.position.verdict
     line = f"{run.name}  {position.status}"
     if position.status == "running":
@@ -188,7 +188,7 @@ def _line(run: Run) -> str:
     if verdict:
         became = f"promotion {verdict.sequence}" if verdict.sequence else "not promoted"
         line += f"  {verdict.challenger[:12]} {became}"
-    return line
+    return printable(line)
 
 
 def _summary(run: Run) -> dict[str, Any]:

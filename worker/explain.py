@@ -50,10 +50,11 @@ def tell(tuning: Tuning, *, as_json: bool) -> None:
         return
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("what", "chosen", "why", box=None, pad_edge=False)
     for choice in choices:
-        table.add_row(choice.name, str(choice.value), choice.why)
+        table.add_row(*(Text(str(cell)) for cell in (choice.name, choice.value, choice.why)))  # [openvino] is no markup
     Console().print(table)
 
 

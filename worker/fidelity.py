@@ -9,12 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from worker.errors import ImageFault, RetryableError, UsageError
 from worker.local.results import write_whole
 from worker.photo.jpeg import kept
 from worker.photo.limits import Limits
 from worker.settings import settings
+from worker.terminal import printable
 from worker.verify import verify
 
 
@@ -39,7 +41,7 @@ def verify_file(coloured: Path, original: Path, *, as_json: bool) -> bool:
     findings = verify(coloured, original, settings().max_pixels)
     table = Table("", "", "")
     for finding in findings:
-        table.add_row(finding.what, finding.verdict, finding.detail)
+        table.add_row(*(Text(printable(cell)) for cell in (finding.what, finding.verdict, finding.detail)))
         if as_json:
             print(json.dumps(asdict(finding)))
     if not as_json:

@@ -33,7 +33,7 @@ def _escaped(letter: str) -> str:
 class ProgressDisplay:
     """How far work is, on stderr: a bar on a terminal, a line a minute elsewhere; nothing where it is not shown.
 
-    n of N, items a second and time left, once they are known.
+    n of N, items a second and time left, once they are known. `unit` is empty where one thing after another is counted.
     """
 
     def __init__(self, description: str, unit: str = "images", *, show: bool = True) -> None:
@@ -91,7 +91,7 @@ class _Rate(ProgressColumn):
 
 
 def _rate(task: Task, unit: str) -> str:
-    return f"{task.speed:.1f} {unit}/s" if task.speed else ""
+    return f"{task.speed:.1f} {unit}".rstrip() + "/s" if task.speed else ""
 
 
 def _line(task: Task, unit: str) -> str:
