@@ -69,20 +69,19 @@ class Attempt:
 
     def __call__(self, pair: Pair) -> Outcome:
         """Raises WorkerFault and UsageError for what no other file would be spared."""
-        source = str(pair.source)
         try:
             for _ in range(CONFLICTS_BORNE):
                 try:
                     return self._try(pair)
                 except RetryableError:
                     continue  # another process wrote there: it may be what is wanted
+                except OSError as error:
+                    raise ImageFault("unreadable", error.strerror or str(error)) from error
             raise ImageFault("destination-taken", f"{pair.target} is being written by others all the time")
         except ImageFault as fault:
-            return Outcome(source, None, fault.reason, str(fault))
+            return Outcome(str(pair.source), None, fault.reason, str(fault))
         except OutOfMemoryFault as fault:
-            return Outcome(source, None, POISON, str(fault))
-        except OSError as error:
-            return Outcome(source, None, "unreadable", error.strerror or str(error))
+            return Outcome(str(pair.source), None, POISON, str(fault))
 
     def _try(self, pair: Pair) -> Outcome:
         with self._opened(pair.source) as file:

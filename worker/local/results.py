@@ -147,4 +147,6 @@ def _disk_translated(target: Path) -> Iterator[None]:
             raise DiskFullFault(message) from error
         if error.errno in BROKEN:
             raise WorkerFault(message) from error
-        raise ImageFault("name-too-long" if error.errno == errno.ENAMETOOLONG else "unwritable", message) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise ImageFault("name-too-long", message) from error
+        raise ImageFault("unwritable", message) from error
