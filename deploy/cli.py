@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import sys
+from typing import Annotated
 
 import typer
 
@@ -14,15 +17,36 @@ import training.evaluation_commands
 import training.model_commands
 import training.run_commands
 import worker.commands
+from deploy.process import LoggedFault
 from worker.errors import PhotochromError
+from worker.version import VERSION
 
 app = typer.Typer(
     name="photochrom",
     help="Colour for archives of grayscale photographs, in bulk: the archive's gray stays exactly as it is.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
+
+EXTRAS = {
+    "demo": "demo",
+    "demo-training": "demo",
+    "bench": "worker",
+    "colorize": "worker",
+    "restore": "worker",
+    "verify": "worker",
+    "worker": "worker",
+    "training": "training",
+    "train": "training",
+    "evaluate": "training",
+    "dataset": "training",
+    "models publish": "worker",
+    "evaluation create": "training",
+    "evaluation show": "training",
+}
+"""What has to be installed for a command beside the base dependencies; what is not here needs no more than these."""
+
+FOLDERS = ("worker", "producer", "training", "deploy")
 
 _PANELS = {
     "Start here": (deploy.commands.demo, deploy.commands.demo_training, deploy.commands.bench),
@@ -47,15 +71,65 @@ app.add_typer(training.model_commands.models, name="models", rich_help_panel="Mo
 app.add_typer(training.evaluation_commands.evaluation, name="evaluation", rich_help_panel="Models")
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"photochrom {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 def main() -> None:
-    """Run the command; errors that are ours are one line and exit code 2."""
+    """Run the command; errors that are ours are one line and exit code 2, and so is a package that is not installed."""
+    # A thread of OpenMP that waits in a loop takes the core from another process: two runs at once would slow each
+    # other by a factor of ten. It is read when torch is loaded, and children inherit it.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that has not all letters is no error
     try:
         app()
+    except LoggedFault as error:
+        _end(*str(error).splitlines())
     except PhotochromError as error:
-        print(f"photochrom: {error}", file=sys.stderr)
-        sys.exit(2)
+        _end(str(error))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in FOLDERS:
+            raise
+        _end(_missing(error.name))
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(*lines: str) -> None:
+    from worker.terminal import printable
+
+    print("photochrom:", "\n".join(map(printable, lines)), file=sys.stderr)
+    sys.exit(2)
+
+
+def _missing(module: str) -> str:
+    command = _asked()
+    extra = f"[{EXTRAS[command]}]" if command in EXTRAS else ""
+    return f"{command} needs more packages ({module} is not here): pip install 'photochrom{extra}'"
+
+
+def _asked() -> str:
+    """The command that was asked for, such as `models list`."""
+    command: object = typer.main.get_command(app)
+    names = []
+    for word in sys.argv[1:]:
+        command = getattr(command, "commands", {}).get(word)
+        if command is None:
+            break
+        names.append(word)
+    return " ".join(names)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from deploy.process import LoggedFault
 from deploy.samples import Photograph, own_photographs, sample_photographs
 from deploy.stack import Stack
-from worker.errors import UsageError, WorkerFault
+from worker.errors import UsageError
 from worker.settings import Settings
 from worker.store import Location, NotFoundError, Store
 
@@ -141,7 +142,7 @@ def watch(
         stack.check()
         if time.monotonic() - moved > STUCK_AFTER:
             logs = "\n".join(f"{name}:\n{process.tail()}" for name, process in stack.workers.items())
-            raise WorkerFault(f"nothing has moved for {STUCK_AFTER:.0f} s; the logs of the workers:\n{logs}")
+            raise LoggedFault(f"nothing has moved for {STUCK_AFTER:.0f} s; the logs of the workers:\n{logs}")
         time.sleep(POLL)
 
 

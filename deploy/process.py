@@ -20,7 +20,11 @@ TAIL_LINES = 25  # of a log, in an error
 GUARD = 'read -r _; kill -s KILL -- "-$1"'
 
 
-class EndedError(WorkerFault):
+class LoggedFault(WorkerFault):
+    """Of a process that we started: its message ends with the last lines of a log, and alone has several."""
+
+
+class EndedError(LoggedFault):
     """A process has ended by itself that should be running."""
 
 
@@ -76,12 +80,12 @@ class Process:
             raise EndedError(f"{self.name} ended with exit code {self.exit_code}; its log:\n{self.tail()}")
 
     def wait_until(self, condition: Callable[[], bool], deadline: float) -> None:
-        """Wait until the condition holds. Raises EndedError when it ends first, WorkerFault after `deadline` s."""
+        """Wait until the condition holds. Raises EndedError when it ends first, LoggedFault after `deadline` s."""
         end = time.monotonic() + deadline
         while not condition():
             self.check()
             if time.monotonic() > end:
-                raise WorkerFault(f"{self.name} was not ready after {deadline:.0f} s; its log:\n{self.tail()}")
+                raise LoggedFault(f"{self.name} was not ready after {deadline:.0f} s; its log:\n{self.tail()}")
             time.sleep(POLL)
 
     def stop(self, with_signal: int = signal.SIGTERM, patience: float = 10.0) -> None:

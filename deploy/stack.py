@@ -31,9 +31,6 @@ STOP_PATIENCE = 60.0  # seconds before SIGKILL; a worker finishes the image in i
 
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)  # Ctrl-C raises by itself
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-NO_SPINNING = {
-    "OMP_WAIT_POLICY": "PASSIVE"
-}  # where threads outnumber cores, waiting in a loop takes the time of others
 OTHER_CREDENTIALS = ("AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 HOUSE = Path(__file__).parents[1]  # where the children import the same code from
 
@@ -71,7 +68,6 @@ class Stack:
             "PHOTOCHROM_WRITE_TO": ",".join(write),
             "AWS_EC2_METADATA_DISABLED": "true",
             **ONE_THREAD,
-            **NO_SPINNING,
             "PHOTOCHROM_TORCH_THREADS": "1",
             **(environment or {}),
         }

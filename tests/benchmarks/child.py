@@ -9,10 +9,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from deploy.stack import NO_SPINNING, ONE_THREAD
+from deploy.stack import ONE_THREAD
 from worker.exposition import FOLDER
 
 READY = "ready"
+NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}  # as `photochrom` does it
 
 
 class Child:
