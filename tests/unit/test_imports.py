@@ -1,4 +1,4 @@
-"""Arrows go one way, and what only submits or controls needs neither torch nor codecs."""
+"""Arrows go one way, and what asks S3 and Redis alone needs neither torch nor codecs."""
 
 import ast
 import subprocess
@@ -16,13 +16,19 @@ MAY_IMPORT = {
     "deploy": {"deploy", "producer", "training", "worker"},
 }
 
-HEAVY = {"torch", "torchvision", "numpy", "PIL", "safetensors", "skimage", "matplotlib"}
+HEAVY = {
+    "torch", "torchvision", "numpy", "PIL", "cv2", "imagecodecs", "lxml", "safetensors", "skimage", "sklearn",
+    "imagehash", "matplotlib", "openvino",
+}  # fmt: skip
 
 LIGHT = [
     *(f"worker.{name}" for name in ("settings", "errors", "store", "app", "job", "ledger", "outcomes", "allowed")),
     *("worker.paths", "worker.keys", "worker.drain", "worker.commands", "worker.models.registry"),
     *("worker.gate", "worker.machine", "worker.tuning", "worker.explain", "worker.stages"),
-    *("training.runs.ticks", "training.runs.schedule", "training.run_commands"),
+    *("worker.connection", "worker.resources", "worker.provenance", "worker.terminal", "worker.models.card"),
+    *(f"training.runs.{name}" for name in ("board", "records", "request", "schedule", "ticks")),
+    *(f"training.{name}_commands" for name in ("evaluation", "model", "run")),
+    *("training.promotion", "training.recipe", "training.judging.evaluation_set"),
     *(f"producer.{path.stem}" for path in sorted((ROOT / "producer").glob("*.py")) if path.stem != "__init__"),
 ]
 
@@ -63,14 +69,14 @@ def test_a_folder_imports_only_what_lies_below_it(folder):
         assert ours <= MAY_IMPORT[folder], f"{path} imports {ours - MAY_IMPORT[folder]}"
 
 
-def test_what_submits_and_controls_loads_neither_torch_nor_codecs():
+def test_what_asks_s3_and_redis_alone_loads_neither_torch_nor_codecs():
     assert "producer.control" in LIGHT
     loaded = f"import sys, {', '.join(LIGHT)}; print(*sorted({HEAVY} & sys.modules.keys()))"
     done = python(loaded)
     assert (done.returncode, done.stdout.strip()) == (0, ""), done.stderr
 
 
-def test_what_submits_and_controls_works_where_torch_and_codecs_are_not_installed():
+def test_what_asks_s3_and_redis_alone_works_where_torch_and_codecs_are_not_installed():
     done = python(WITHOUT_HEAVY + "".join(f"import {name}\n" for name in LIGHT))
     assert done.returncode == 0, done.stderr
 
@@ -79,7 +85,7 @@ def test_the_blocker_of_these_tests_blocks():
     assert "is not installed here" in python(WITHOUT_HEAVY + "import worker.engine").stderr
 
 
-@pytest.mark.parametrize("command", ["submit", "status", "control", "cancel", "redrive", "report"])
+@pytest.mark.parametrize("command", ["submit", "status", "control", "cancel", "redrive", "report", "models", "runs"])
 def test_commands_that_submit_and_control_explain_themselves_without_torch(command):
     code = f"sys.argv = ['photochrom', '{command}', '--help']\nimport deploy.cli\ndeploy.cli.main()"
     done = python(WITHOUT_HEAVY + code)

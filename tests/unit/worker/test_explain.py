@@ -99,6 +99,13 @@ def test_a_processor_has_no_batches_whatever_is_set(explained):
     assert "batch_images" not in told
 
 
+def test_people_are_told_the_name_of_the_extra(explained, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    explained(installed=False, engine="openvino")
+    worker.explain.tell(worker.explain.tuned(None, None), as_json=False)
+    assert "photochrom[openvino]" in capsys.readouterr().out
+
+
 def test_neither_openvino_nor_a_model_is_loaded_to_say_so():
     code = (
         "import os, sys\n"

@@ -8,6 +8,7 @@ from tests.unit.photo.generate.jpeg import gray_jpeg, with_everything
 from tests.unit.photo.test_fidelity import coloured
 from worker.errors import UsageError
 from worker.fidelity import restore_file, verify_file
+from worker.verify.finding import Finding
 
 
 @pytest.fixture
@@ -49,6 +50,13 @@ def test_a_result_of_another_original_does_not(pair, tmp_path, capsys):
     other.write_bytes(gray_jpeg(with_everything(seed=1)))
     assert not verify_file(pair[0], other, as_json=False)
     assert "WRONG" in capsys.readouterr().out
+
+
+def test_a_finding_is_shown_as_it_is_without_control_characters(pair, capsys, monkeypatch):
+    finding = Finding("metadata: tags", True, "Artist is '[red]Ann[/red]\x1b[2J'")
+    monkeypatch.setattr("worker.fidelity.verify", lambda *_: [finding])
+    assert verify_file(*pair, as_json=False)
+    assert r"Artist is '[red]Ann[/red]\x1b[2J'" in capsys.readouterr().out
 
 
 def test_a_file_that_is_not_there_is_one_clear_line(pair, tmp_path):
