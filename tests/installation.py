@@ -42,7 +42,7 @@ class Installation:
     def run(self, *arguments: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run `python ARGUMENTS` in it, away from the checkout, in an environment of its own."""
         return subprocess.run(
-            [str(self.folder / "bin" / "python"), *ALONE, *arguments],
+            [*self._python, *arguments],
             cwd=self.folder,
             env=self.environment | (environment or {}),
             capture_output=True,
@@ -55,6 +55,14 @@ class Installation:
     ) -> subprocess.CompletedProcess[str]:
         """Run `photochrom ARGUMENTS` in it."""
         return self.run("-m", "deploy.cli", *arguments, environment=environment)
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line of `photochrom ARGUMENTS` in it, to be run in its `environment`."""
+        return [*self._python, "-m", "deploy.cli", *arguments]
+
+    @property
+    def _python(self) -> list[str]:
+        return [str(self.folder / "bin" / "python"), *ALONE]
 
 
 def needed(extras: Iterable[str] = ()) -> set[str]:
