@@ -45,10 +45,11 @@ def worker(
 
 
 def colorize(
-    to: Annotated[Path, typer.Option(help="Folder for the results, outside the sources; made if it is not there.")],
-    files: Annotated[
-        list[Path] | None, typer.Argument(readable=False, help="Photographs, or folders of them.")
-    ] = None,
+    to: Annotated[
+        str,
+        typer.Option(metavar="FOLDER", help="Folder for results, outside the sources; made if it is not there."),
+    ],
+    files: Annotated[list[str] | None, typer.Argument(help="Photographs, or folders of them.")] = None,
     files_from: Annotated[
         str | None,
         typer.Option(help="File with further paths, one a line (or each before a NUL); - is standard input."),
@@ -78,7 +79,11 @@ def colorize(
     their place in it. Of several folders each gets a folder of its own. Files appear when they are whole.
 
     Run it again to go on after Ctrl-C: what is there already from the same photograph, model and options is left. A
-    result of another model or other options is replaced; any other file at its place is not (destination-taken).
+    result of another model or other options is replaced, also if you have edited it: save what you edit under another
+    name. Any other file at its place is not replaced (destination-taken).
+
+    Of folders, names that end in .jpg, .jpeg, .png, .tif, .tiff, .webp, .jp2, .j2k, .jpx or .jpf are taken. Results of
+    Photochrom are passed over.
 
     A photograph that cannot be colorized is reported with its reason and does not stop the others; the exit code is
     then 1.
@@ -91,7 +96,9 @@ def colorize(
 
     if not files and not files_from:
         raise UsageError("name photographs or folders of them, or a list of them with --files-from")
-    wish = Wish(files or [], to, model, format, jpeg, files_from, overwrite, jobs)
+    if not to or "" in (files or ()):  # a shell's variable that is not set: it would mean the current folder
+        raise UsageError("a path is empty")
+    wish = Wish([Path(file) for file in files or ()], Path(to), model, format, jpeg, files_from, overwrite, jobs)
     raise typer.Exit(colorize_files(wish, as_json=json))
 
 

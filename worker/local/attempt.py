@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import threading
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from worker.digest import sha256_of
-from worker.errors import ImageFault, OutOfMemoryFault, RetryableError
+from worker.errors import ImageFault, OutOfMemoryFault, PhotochromError, RetryableError
 from worker.local.results import Existing, Work, existing, write_whole
 from worker.local.targets import Pair
 from worker.outcomes import POISON
@@ -82,6 +83,10 @@ class Attempt:
             return Outcome(str(pair.source), None, fault.reason, str(fault))
         except OutOfMemoryFault as fault:
             return Outcome(str(pair.source), None, POISON, str(fault))
+        except PhotochromError:
+            raise
+        except Exception as error:  # of this file, whatever it is: the others are not to suffer for it
+            return Outcome(str(pair.source), None, POISON, f"an unexpected {type(error).__name__}: {error}")
 
     def _try(self, pair: Pair) -> Outcome:
         with self._opened(pair.source) as file:
@@ -90,6 +95,7 @@ class Attempt:
             options = self._request.options.with_format(pair.format)
             work = Work(sha256_of(file), self._request.model_sha256, options.identity())
             found = existing(pair.target, self._limits)
+            _check_not_source(file, found)
             if found and self._is_current(pair.target, found, work):
                 assert found.stated
                 return Outcome(str(pair.source), str(pair.target), luma=found.stated.how or None, state="there")
@@ -119,6 +125,8 @@ class Attempt:
 
         written = colorize_file(file, self._engine_of_this_process(), self._settings, options, work.source_sha256)
         with written.body:
+            if sha256_of(file) != work.source_sha256:
+                raise ImageFault("changed", f"{pair.source} was changed while it was colorized")
             write_whole(written.body, pair.target, found)
         outcome = Outcome(str(pair.source), str(pair.target), luma=written.how, notes=written.notes, state="new")
         return replace(outcome, state="replaced", message=_on_replaced(found)) if found else outcome
@@ -127,6 +135,16 @@ class Attempt:
         with self._loading:
             self._engine = self._engine or self._load()
             return self._engine
+
+
+def _check_not_source(source: BinaryIO, found: Existing | None) -> None:
+    """Raises ImageFault ("destination-taken") for a target that is the source under a name in other letters' case.
+
+    A further hard link to it is a name of its own, and may be taken.
+    """
+    status = os.fstat(source.fileno())
+    if found and status.st_nlink == 1 and os.path.samestat(status, found.status):
+        raise ImageFault("destination-taken", "its result would take its own place")
 
 
 def _on_replaced(found: Existing) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
+import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -110,10 +109,9 @@ def _prepare(folder: Path, pairs: list[Pair]) -> None:
     """Raises UsageError where nothing can be written: before anything is computed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UsageError(f"{folder} cannot be written: {error.strerror}") from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder} cannot be written: {os.strerror(errno.EACCES)}")
     for place in {one.target.parent for one in pairs}:
         remove_parts(place)
 

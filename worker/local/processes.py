@@ -63,9 +63,11 @@ class Interruption:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
+            if not multiprocessing.active_children():
+                os._exit(128 + number)  # threads cannot be ended
             for process in multiprocessing.active_children():
                 process.kill()
-            os._exit(128 + number)
+            raise KeyboardInterrupt
         self.signal = number
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-import sys
-from collections.abc import Iterable, Iterator
+import stat
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -45,11 +47,11 @@ def find(named: list[Path], listed: list[Path]) -> Found:
     is listed keeps its path as seen from the current folder. Raises UsageError for what is named and is not there.
     """
     for path in named:
-        if not path.exists():
+        if not os.path.lexists(path):
             raise UsageError(f"{path} is not there")
     finder = _Finder()
     for path, label in zip(named, _labels(named), strict=True):
-        finder.take(path, "" if len(named) == 1 and path.is_dir() else label)
+        finder.take(path, "" if len(named) == 1 and is_folder(path) else label)
     for path in listed:
         finder.take(path, _from_here(path))
     return Found(finder.sources, finder.unread, finder.links)
@@ -58,9 +60,12 @@ def find(named: list[Path], listed: list[Path]) -> Found:
 def read_list(name: str) -> list[Path]:
     """The paths in a file, or in standard input for "-": one a line, or one before each NUL. Raises UsageError."""
     try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+        with open(0, "rb", closefd=False) if name == "-" else Path(name).open("rb") as file:
+            data = file.read().removeprefix(codecs.BOM_UTF8)
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UsageError(f"{name} is in UTF-16: paths are needed as the disk has them, or in UTF-8")
     parts = data.split(b"\0") if b"\0" in data else data.splitlines()
     return [Path(os.fsdecode(part)) for part in parts if part.strip()]
 
@@ -72,17 +77,21 @@ class _Finder:
         self.sources: list[Source] = []
         self.unread: list[Unread] = []
         self.links: list[Path] = []
-        self._taken: set[Path] = set()
+        self._taken: set[tuple[str, str]] = set()
+        self._real: dict[Path, str] = {}
 
     def take(self, path: Path, name: str) -> None:
-        if path.is_dir():
+        if is_folder(path):
             for file in self._inside(path):
                 self._add(file, Path(name) / file.relative_to(path))
         elif not path.name.startswith(APPLE_DOUBLE):
             self._add(path, Path(name))
 
     def _add(self, path: Path, name: Path) -> None:
-        place = _absolute(path)
+        folder = path.parent
+        if folder not in self._real:
+            self._real[folder] = os.path.realpath(folder)
+        place = (self._real[folder], path.name)
         if place not in self._taken:
             self._taken.add(place)
             self.sources.append(Source(path, str(name)))
@@ -90,7 +99,7 @@ class _Finder:
     def _inside(self, folder: Path) -> Iterator[Path]:
         for place, folders, files in os.walk(folder, onerror=self._note):
             folders.sort()
-            self.links += [link for one in folders if (link := Path(place, one)).is_symlink()]
+            self.links += [link for one in folders if is_link(link := Path(place, one))]
             yield from (Path(place, one) for one in sorted(files) if _is_photograph(one))
 
     def _note(self, error: OSError) -> None:
@@ -101,17 +110,31 @@ def _is_photograph(name: str) -> bool:
     return not name.startswith(APPLE_DOUBLE) and PurePath(name).suffix.lower() in SUFFIXES
 
 
-def _labels(named: Iterable[Path]) -> list[str]:
+def is_folder(path: Path) -> bool:
+    """Also where nothing can be known of it: then it is a file that cannot be read."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except OSError:
+        return False
+
+
+def is_link(path: Path) -> bool:
+    try:
+        return path.is_symlink()
+    except OSError:
+        return False
+
+
+def _labels(named: list[Path]) -> list[str]:
     """For each path the shortest end of it, in whole names, that no other path ends with."""
     parts = [_absolute(path).parts[1:] or ("root",) for path in named]
-    return [next(_unshared_ends(one, [other for other in parts if other != one])) for one in parts]
-
-
-def _unshared_ends(one: tuple[str, ...], others: list[tuple[str, ...]]) -> Iterator[str]:
-    for length in range(1, len(one) + 1):
-        if all(other[-length:] != one[-length:] for other in others):
-            yield str(PurePath(*one[-length:]))
-    yield str(PurePath(*one))
+    labels: dict[tuple[str, ...], str] = {}
+    for length in range(1, max(map(len, parts), default=0) + 1):
+        ends = Counter(one[-length:] for one in set(parts))
+        for one in parts:
+            if ends[one[-length:]] == 1 or len(one) == length:
+                labels.setdefault(one, str(PurePath(*one[-length:])))
+    return [labels[one] for one in parts]
 
 
 def _from_here(path: Path) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import count
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from worker.errors import UsageError
 from worker.job import READ_ONLY, Format, output_name
-from worker.local.sources import Source
+from worker.local.sources import Source, is_folder, is_link
 
 
 class Pair(NamedTuple):
@@ -26,24 +27,34 @@ def pair(sources: list[Source], named: list[Path], folder: Path, format: Format 
 
     Where two results would have one name, as those of scan.tif and scan.jp2, the one whose source has that very name
     gets it, and each other one the whole name of its source with a suffix behind: scan.jp2.tif. Raises UsageError for
-    a folder inside a folder that is named, and for a place that is, or through a link leads to, a source.
+    a folder inside a folder that is named, and for a place that is, or by whatever way leads to, a source.
     """
-    _check_outside(folder, named)
-    by_name: defaultdict[str, list[Source]] = defaultdict(list)
-    for source in sources:
-        by_name[output_name(source.name, format)].append(source)
-    pairs = [
-        Pair(source.path, folder / _name(source, name, len(shared) > 1), format or _format_of(source))
-        for name, shared in by_name.items()
-        for source in shared
-    ]
-    _check_no_source(pairs, named)
-    order = {source.path: number for number, source in enumerate(sources)}
-    return sorted(pairs, key=lambda one: order[one.source])
+    names = _Names(sources, format)
+    pairs = [Pair(source.path, folder / names.of(source), format or _format_of(source)) for source in sources]
+    inputs = _Inputs(named, pairs)
+    inputs.check_outside(folder)
+    for one in pairs:
+        inputs.check(one)
+    return pairs
 
 
-def _name(source: Source, name: str, is_shared: bool) -> str:
-    return name if not is_shared or source.name == name else source.name + PurePath(name).suffix
+class _Names:
+    """Gives each source a name of its own among the results."""
+
+    def __init__(self, sources: list[Source], format: Format | None) -> None:
+        self._format = format
+        self._wanted = Counter(output_name(source.name, format) for source in sources)
+        self._given: set[str] = set()
+
+    def of(self, source: Source) -> str:
+        wanted = output_name(source.name, self._format)
+        suffix = PurePath(wanted).suffix
+        name = wanted if self._wanted[wanted] == 1 or source.name == wanted else source.name + suffix
+        first, numbers = name.removesuffix(suffix), count(2)
+        while name in self._given or (name != wanted and name in self._wanted):
+            name = f"{first}-{next(numbers)}{suffix}"
+        self._given.add(name)
+        return name
 
 
 def _format_of(source: Source) -> Format | None:
@@ -51,27 +62,55 @@ def _format_of(source: Source) -> Format | None:
     return READ_ONLY.get(source.path.suffix.lower())
 
 
-def _check_outside(folder: Path, named: Iterable[Path]) -> None:
-    place = folder.resolve()
-    for path in named:
-        if path.is_dir() and place.is_relative_to(path.resolve()):
-            raise UsageError(f"{folder} lies inside the source {path}: choose another folder for --to")
+Identity = tuple[int, int, str]
+"""Of a place: its folder by device and inode, whatever name or mount leads to it, and the rest of the path."""
 
 
-def _check_no_source(pairs: list[Pair], named: Iterable[Path]) -> None:
-    sources = {place for one in pairs for place in _places(one.source)}
-    inputs = [path.resolve() for path in named if path.is_dir()]
-    parents: dict[Path, Path] = {}
-    for one in pairs:
-        parent = one.target.parent
-        if parent not in parents:
-            parents[parent] = parent.resolve()
-            if any(parents[parent].is_relative_to(folder) for folder in inputs):
-                raise UsageError(f"{parent} leads into a source by a link: choose another folder for --to")
-        if str(parents[parent] / one.target.name) in sources:
-            raise UsageError(f"{one.target} is a source itself: choose another folder for --to")
+class _Inputs:
+    """The folders and files that are read, by what they are and not by what they are called."""
+
+    def __init__(self, named: Iterable[Path], pairs: list[Pair]) -> None:
+        self._known: dict[Path, list[Identity]] = {}
+        self._folders = {self._ways(path)[0] for path in named if is_folder(path)}
+        self._files = {place for one in pairs for place in self._places(one.source)}
+
+    def check(self, pair: Pair) -> None:
+        """Raises UsageError for a target that is a source, or lies in a folder that is read."""
+        self.check_outside(pair.target.parent)
+        if self._place(pair.target) in self._files:
+            raise UsageError(f"{pair.target} is a source itself: choose another folder for --to")
+
+    def check_outside(self, folder: Path) -> None:
+        """Raises UsageError for a folder that is one of those that are read, or lies in one."""
+        if self._folders.intersection(self._ways(folder)):
+            raise UsageError(f"{folder} lies inside a folder of sources: choose another folder for --to")
+
+    def _places(self, source: Path) -> Iterator[Identity]:
+        """A source's own place in its folder, and that of the file that it leads to if it is a link."""
+        yield self._place(source)
+        if is_link(source):
+            yield self._place(Path(os.path.realpath(source)))
+
+    def _place(self, path: Path) -> Identity:
+        device, inode, rest = self._ways(path.parent)[0]
+        return device, inode, f"{rest}/{path.name}"
+
+    def _ways(self, folder: Path) -> list[Identity]:
+        """A folder as seen from itself and from each folder above it; one that is not there yet from the next above."""
+        if folder not in self._known:
+            self._known[folder] = list(_ways(Path(os.path.realpath(folder))))
+        return self._known[folder]
 
 
-def _places(source: Path) -> tuple[str, str]:
-    """A source's own place in its folder, and that of the file that it leads to if it is a link."""
-    return str(source.parent.resolve() / source.name), os.path.realpath(source)
+def _ways(folder: Path) -> Iterator[Identity]:
+    rest = ""
+    for place in (folder, *folder.parents):
+        try:
+            status = place.stat()
+        except OSError:
+            rest = f"/{place.name}{rest}"
+            continue
+        if rest:
+            yield status.st_dev, status.st_ino, rest
+            rest = ""
+        yield status.st_dev, status.st_ino, ""

@@ -9,13 +9,16 @@ from worker.errors import ImageFault
 from worker.photo import png_chunks
 from worker.photo.jpeg import kept
 from worker.photo.jpeg.metadata import XMP
-from worker.photo.jpeg.segments import APP1, MessyError, header
+from worker.photo.jpeg.segments import APP1, EOI, MessyError, header
 from worker.photo.limits import Limits
 from worker.photo.tiff.directory import Tiff
 from worker.photo.tiff.tags import XMP as XMP_TAG
 from worker.photo.xmp import Statement, statement_of
 
 MOST_BYTES = 2**31
+
+END = bytes((0xFF, EOI))
+"""Of every JPEG that we write: one that was cut off is no result any more."""
 
 
 def statement_in(file: BinaryIO, limits: Limits) -> Statement | None:
@@ -60,6 +63,8 @@ def _png_packet(data: bytes, limits: Limits) -> bytes:
 
 
 def _in_jpeg(data: bytes, limits: Limits) -> Statement | None:
+    if not data.endswith(END):
+        return None
     segments = header(data, limits)
     packets = (one.payload[len(XMP) :] for one in segments if one.marker == APP1 and one.payload.startswith(XMP))
     stated = statement_of(next(packets, b""))

@@ -3,6 +3,8 @@
 import fcntl
 import json
 import os
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +13,10 @@ from lxml import etree
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from tests.stand_in import in_this_process
+from tests.stand_in import StandInEngine, in_this_process
 from worker.errors import UsageError
 from worker.local.command import Wish, colorize_files
+from worker.local.processes import begin
 from worker.local.results import PREFIX, SUFFIX
 from worker.models.registry import sha256_of_starter
 from worker.photo.limits import Limits
@@ -181,6 +184,46 @@ def test_the_result_of_another_source_is_replaced_only_with_overwrite(pictures, 
     assert files("out") != before
 
 
+def test_a_result_that_was_cut_off_is_a_result_no_more(pictures, colorize):
+    pictures("in/a.jpg", "in/b.tif", "in/c.png")
+    colorize("in")
+    whole = files("out")
+    for name, data in whole.items():
+        Path("out", name).write_bytes(data[:-100])
+    assert colorize("in")[0] == 1
+    assert colorize("in", overwrite=True)[0] == 0
+    assert files("out") == whole
+
+
+def test_a_source_that_changes_meanwhile_gets_no_result(pictures, capsys):
+    pictures("in/a.png", "in/b.png", "x/other.png")
+
+    class ChangingEngine(StandInEngine):
+        def predict(self, gray, vividness=None):
+            Path("in/a.png").write_bytes(Path("x/other.png").read_bytes())
+            return super().predict(gray, vividness)
+
+    def pools(request, settings, weights):
+        begin(request, settings, ChangingEngine)
+        return ThreadPoolExecutor
+
+    code = colorize_files(Wish([Path("in")], Path("out"), MODEL, jobs=1), as_json=False, pools=pools)
+    assert (code, list(files("out"))) == (1, ["b.png"])
+    assert capsys.readouterr().err == "in/a.png: changed: in/a.png was changed while it was colorized\n"
+
+
+@pytest.mark.parametrize("kept", [b'{"version":1,"size":0,"parts":[]}\n', b"[" * 900_000, b'{"version":1,"parts":7}\n'])
+def test_a_jpeg_that_pretends_to_be_a_result_stops_nothing_else(pictures, colorize, kept):
+    pictures("in/a.jpg", "in/b.jpg", "out/b.jpg")
+    for name in ("in/a.jpg", "out/b.jpg"):
+        data, pretended = Path(name).read_bytes(), b"Photochrom\0\0\1\0\1" + zlib.compress(kept)
+        part = b"\xff\xe9" + (len(pretended) + 2).to_bytes(2, "big") + pretended
+        Path(name).write_bytes(data[:2] + part + data[2:])
+    code, printed, errors = colorize("in")
+    assert (code, printed) == (1, summary(new=1, were_there=0, failed=1) + "\n")
+    assert errors.startswith("in/b.jpg: destination-taken: ")
+
+
 def test_a_folder_at_the_target_is_never_replaced(pictures, colorize):
     pictures("in/a.png")
     Path("out/a.png").mkdir(parents=True)
@@ -246,7 +289,7 @@ REFUSED = {
     "an unknown JPEG profile": ({"jpeg": "best"}, "unknown JPEG profile 'best'"),
     "an unknown model": ({"model": "rembrandt"}, "there is no model 'rembrandt'"),
     "a list that is not there": ({"files_from": "list"}, "list cannot be read"),
-    "an output folder among the sources": ({"to": "in/out"}, "lies inside the source"),
+    "an output folder among the sources": ({"to": "in/out"}, "lies inside a folder of sources"),
 }
 
 

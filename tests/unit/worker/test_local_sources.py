@@ -1,6 +1,8 @@
 """Which files a command line means, what they are called among the results, and where these go."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,57 @@ def test_results_of_one_name_keep_apart_by_the_whole_name_of_their_source(here, 
     assert list(targets("in", format=format).values()) == [f"out/{name}" for name in results]
 
 
+@pytest.mark.parametrize(
+    ("named", "listed", "names"),
+    [
+        (["in"], [], ["scan.jp2-2.tif", "scan.jp2.tif", "scan.tif"]),
+        (["in/scan.tif"], ["scan.tif", "in/../scan.tif"], ["scan.tif", "scan-2.tif"]),
+        (["1/x", "2/x/a.png", "a.png"], [], ["x/a.png", "x/a-2.png", "a.png"]),
+    ],
+)
+def test_no_two_results_have_one_name(here, named, listed, names):
+    here("in/scan.jp2", "in/scan.jp2.tif", "in/scan.tif", "scan.tif", "1/x/a.png", "2/x/a.png", "a.png")
+    given = [name.removeprefix("out/") for name in targets(*named, listed=listed).values()]
+    assert len(set(given)) == len(given)
+    assert given == names
+
+
+def test_a_path_through_a_link_and_back_is_the_file_that_it_leads_to(here):
+    here("real/x.jpg", "x.jpg", "real/deep/y")
+    Path("link").symlink_to("real/deep")
+    assert sorted(targets("x.jpg", "link/../x.jpg")) == ["link/../x.jpg", "x.jpg"]
+
+
+def test_many_files_can_be_named(here):
+    named = [f"{number % 7}/{number}.png" for number in range(3000)]
+    here(*named)
+    assert list(targets(*named).values()) == [f"out/{number}.png" for number in range(3000)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_a_source_is_known_under_whatever_mount_leads_to_it(here):
+    here("in/a.png", "mirror/x")
+    code = """if True:
+        from pathlib import Path
+        from worker.errors import UsageError
+        from worker.local.sources import find
+        from worker.local.targets import pair
+        for name, to in (("in", "mirror"), ("in", "mirror/below"), ("in/a.png", "mirror")):
+            try:
+                pair(find([Path(name)], []).sources, [Path(name)], Path(to), None)
+            except UsageError:
+                print("refused")
+    """
+    environment = {**os.environ, "CODE": code, "PYTHONPATH": str(Path(__file__).parents[3])}
+    script = f'mount --bind in mirror || exit 77; exec {sys.executable} -c "$CODE"'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], env=environment, capture_output=True, text=True, timeout=60
+    )
+    if done.returncode == 77:
+        pytest.skip("nothing can be mounted here")
+    assert done.stdout.split() == ["refused"] * 3, done.stderr
+
+
 def test_what_macos_leaves_beside_a_file_is_passed_over(here):
     here("in/a.tif", "in/._a.tif", "._b.png")
     assert targets("in", "._b.png") == {"in/a.tif": "out/in/a.tif"}
@@ -90,6 +143,14 @@ def test_what_is_listed_keeps_its_path_as_seen_from_here(here, tmp_path):
         "scans/2/a.tif": "out/scans/2/a.tif",
         "more/b.png": "out/more/b.png",
     }
+
+
+def test_a_list_may_begin_with_a_mark_of_utf_8_and_is_refused_in_utf_16(here):
+    Path("list").write_bytes(b"\xef\xbb\xbfa.tif\n")
+    assert read_list("list") == [Path("a.tif")]
+    Path("list").write_text("a.tif\n", encoding="utf-16")
+    with pytest.raises(UsageError, match="is in UTF-16"):
+        read_list("list")
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\0"])
@@ -114,7 +175,7 @@ def test_links_to_folders_are_told_and_not_followed(here):
 def test_an_output_folder_inside_the_input_is_refused(here, to):
     here("in/a.png")
     Path("link").symlink_to("in")
-    with pytest.raises(UsageError, match="inside the source in"):
+    with pytest.raises(UsageError, match="inside a folder of sources"):
         targets("in", to=to)
 
 
@@ -122,7 +183,7 @@ def test_a_place_that_a_link_leads_among_sources_is_refused(here):
     here("in/sub/a.png", "out/x")
     Path("out/sub").symlink_to("../in/sub")
     for format in (None, "tiff"):
-        with pytest.raises(UsageError, match="leads into a source by a link"):
+        with pytest.raises(UsageError, match="inside a folder of sources"):
             targets("in", format=format)
 
 

@@ -80,7 +80,7 @@ def is_kept(found: Segment) -> bool:
 def sha256_of_original(segments: list[Segment]) -> str | None:
     """What the segments of a coloured file say of the file that it was made from; None where they keep none."""
     ours = [found for found in segments if is_kept(found)]
-    return str(_unpack(ours)[0]["sha256"]) if ours else None
+    return _unpack(ours)[0].get("sha256") if ours else None
 
 
 def restore(coloured: bytes, limits: Limits) -> bytes:
@@ -141,7 +141,7 @@ def _unpack(ours: list[Segment]) -> tuple[dict[str, Any], bytes]:
         # never more than the description says, which in turn is checked against the size of what is kept
         most = max(1, _size_of_literals(description, len(data)) - len(literals))
         return description, literals + inflate.decompress(inflate.unconsumed_tail, most)
-    except (ValueError, KeyError, TypeError, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, zlib.error) as error:
         raise ImageFault("damaged", f"what is kept of the original cannot be read: {error}") from error
 
 
