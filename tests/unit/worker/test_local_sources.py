@@ -77,11 +77,11 @@ def test_results_of_one_name_keep_apart_by_the_whole_name_of_their_source(here, 
     [
         (["in"], [], ["scan.jp2-2.tif", "scan.jp2.tif", "scan.tif"]),
         (["in/scan.tif"], ["scan.tif", "in/../scan.tif"], ["scan.tif", "scan-2.tif"]),
-        (["1/x", "2/x/a.png", "a.png"], [], ["x/a.png", "x/a-2.png", "a.png"]),
+        (["1/x", "2/x/a.png", "3/a.png"], [], ["x/a.png", "x/a-2.png", "3/a.png"]),
     ],
 )
 def test_no_two_results_have_one_name(here, named, listed, names):
-    here("in/scan.jp2", "in/scan.jp2.tif", "in/scan.tif", "scan.tif", "1/x/a.png", "2/x/a.png", "a.png")
+    here("in/scan.jp2", "in/scan.jp2.tif", "in/scan.tif", "scan.tif", "1/x/a.png", "2/x/a.png", "3/a.png")
     given = [name.removeprefix("out/") for name in targets(*named, listed=listed).values()]
     assert len(set(given)) == len(given)
     assert given == names
