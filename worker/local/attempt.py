@@ -83,7 +83,7 @@ class Attempt:
             return Outcome(str(pair.source), None, fault.reason, str(fault))
         except OutOfMemoryFault as fault:
             return Outcome(str(pair.source), None, POISON, str(fault))
-        except PhotochromError:
+        except (PhotochromError, ImportError):
             raise
         except Exception as error:  # of this file, whatever it is: the others are not to suffer for it
             return Outcome(str(pair.source), None, POISON, f"an unexpected {type(error).__name__}: {error}")
