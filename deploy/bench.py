@@ -14,8 +14,7 @@ from deploy.bench_machine import describe
 from deploy.bench_passage import Passage, bottleneck
 from deploy.bench_photographs import Kind, generated, own
 from deploy.bench_ratios import Place, bound_rows, on_local_files, ratio_rows, through_stack
-from worker.engine import Engine, prepare_process
-from worker.engine import load_engine
+from worker.engine import Engine, load_engine, prepare_process
 from worker.stages import STAGES
 
 MEGABYTES_THROUGH_STACK = 64
