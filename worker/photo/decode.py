@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -18,12 +19,14 @@ from worker.photo.jpeg.segments import (
     APP0,
     APP1,
     APP2,
+    APP14,
     COM,
     EOI,
     MOST_SCANS,
     SOS,
     Frame,
     MessyError,
+    Segment,
     count_markers,
     frame_of,
     header,
@@ -46,6 +49,9 @@ _LOSSLESS = 0xC3
 _DECODABLE = (0xC0, 0xC1, 0xC2, _LOSSLESS, 0xC9, 0xCA)
 """Frame markers: all but hierarchical ones and lossless arithmetic coding, which no decoder at hand reads."""
 
+_TELLING = {APP0: 14, APP14: 12}
+"""Bytes from which on libjpeg takes JFIF's and Adobe's segments for that, and the colours for what they say."""
+
 Payloads = list[tuple[int, bytes]]
 """Marker and payload of each segment before the first scan."""
 
@@ -60,12 +66,14 @@ def read_jpeg(data: bytes, limits: Limits) -> Raster:
     pictures in one file (MPF) the first. What Pillow decodes in spite of faults counts as it decodes it. Raises
     ImageFault: "damaged", "unsupported", "profile", "too-many-pixels", "too-many-segments".
     """
-    frame, payloads = _structure(data, limits)
+    frame, segments = _structure(data, limits)
+    payloads = [(segment.marker, segment.payload) for segment in segments]
     check_scans(data, limits)
     if frame is not None and (frame.precision != 8 or frame.marker == _LOSSLESS):
         luma = _decoded("JPEG", lambda: _high_precision(data, frame, limits))
     else:
-        image = _decoded("JPEG", lambda: Image.open(io.BytesIO(data), formats=["JPEG"]))
+        bare = _without_metadata(data, segments)
+        image = _decoded("JPEG", lambda: Image.open(io.BytesIO(bare), formats=["JPEG"]))
         limits.check_size(*image.size)
         payloads = payloads or _as_pillow_found_them(image)
         profile = _profile(payloads) if image.mode == "CMYK" else b""
@@ -117,7 +125,7 @@ def _decoded(kind: str, decode: Callable[[], Result]) -> Result:
         raise ImageFault("damaged", f"the {kind} cannot be decoded: {error}") from error
 
 
-def _structure(data: bytes, limits: Limits) -> tuple[Frame | None, Payloads]:
+def _structure(data: bytes, limits: Limits) -> tuple[Frame | None, list[Segment]]:
     """The frame header, checked, and the segments before it; nothing of a file too messy to be taken apart."""
     try:
         segments = header(data, limits)
@@ -129,7 +137,23 @@ def _structure(data: bytes, limits: Limits) -> tuple[Frame | None, Payloads]:
         raise ImageFault("unsupported", f"the JPEG is of the kind 0xFF{frame.marker:02X}, which nothing here decodes")
     if len(frame.components) not in (1, 3, 4):
         raise ImageFault("unsupported", f"the JPEG has {len(frame.components)} components")
-    return frame, [(segment.marker, segment.payload) for segment in segments]
+    return frame, segments
+
+
+def _without_metadata(data: bytes, segments: list[Segment]) -> bytes:
+    """The file as far as it is a picture: Pillow does not open one for which it cannot read what goes with it."""
+    at, pieces = 0, []
+    for found in segments:
+        if _is_metadata(found):
+            pieces.append(data[at : found.start])
+            at = found.end
+    return b"".join((*pieces, data[at:]))
+
+
+def _is_metadata(found: Segment) -> bool:
+    is_for_applications = APP0 <= found.marker < APP0 + 16
+    tells_colours = len(found.payload) >= _TELLING.get(found.marker, sys.maxsize)
+    return found.marker == COM or (is_for_applications and not tells_colours)
 
 
 def _as_pillow_found_them(image: Image.Image) -> Payloads:

@@ -68,7 +68,7 @@ def _segments(raster: Raster) -> Iterator[bytes]:
         yield _only_one("EXIF", APP1, exif.PREFIX, block)
     if metadata.xmp:
         yield _only_one("XMP", APP1, XMP, metadata.xmp)
-    for part in _parts(_resources(metadata), MOST_PAYLOAD - len(PHOTOSHOP)):
+    for part in _resource_parts(_resources(metadata)):
         yield segment(APP13, PHOTOSHOP + part)
     chunks = _parts(metadata.icc, MOST_PAYLOAD - len(ICC) - 2)
     for number, chunk in enumerate(chunks, 1):
@@ -86,6 +86,15 @@ def _only_one(name: str, marker: int, prefix: bytes, data: bytes) -> bytes:
 
 def _parts(data: bytes, most: int) -> list[bytes]:
     return [data[at : at + most] for at in range(0, len(data), most)]
+
+
+def _resource_parts(resources: bytes) -> Iterator[bytes]:
+    """For a segment each. None ends between a resource's number and its name: Pillow would not open the file."""
+    while resources:
+        part = resources[: MOST_PAYLOAD - len(PHOTOSHOP)]
+        part = part[:-1] if part[-6:-2] == b"8BIM" else part
+        yield part
+        resources = resources[len(part) :]
 
 
 def _resources(metadata: Metadata) -> bytes:

@@ -104,8 +104,9 @@ def _ancillary(raster: Raster, kept: Kept) -> Iterator[Chunk]:
 
 
 def _text(keyword: str, text: str) -> Chunk:
-    """A text in the plainest chunk that holds it (11.3.3)."""
-    name = keyword.encode("latin-1", "replace").replace(b"\0", b" ").strip()[:_MOST_KEYWORD] or b"Comment"
+    """A text in the plainest chunk that holds it (11.3.3), and under no name that would make a packet of XMP of it."""
+    name = keyword.encode("latin-1", "replace").replace(b"\0", b" ").strip()[:_MOST_KEYWORD]
+    name = name if name and name != XMP_KEYWORD.encode() else b"Comment"
     text = text.replace("\0", "\ufffd")
     try:
         plain = text.encode("latin-1")

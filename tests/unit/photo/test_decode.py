@@ -240,6 +240,17 @@ def test_comments_come_in_their_order_whatever_their_encoding():
     assert comments == (("Comment", "Straße"), ("Comment", "Straße"), ("Comment", ""))
 
 
+@pytest.mark.parametrize(
+    "stump", [(0xED, b"Photoshop 3.0\0" + b"8BIM\4\4"), (0xEE, b"Adobe\0"), (0xE0, b"JFIF\0\1"), (0xE1, b"Exif\0\0M")]
+)
+def test_a_stump_of_metadata_does_not_keep_the_picture_from_being_read(stump):
+    for image in (coloured(), coloured().convert("L")):
+        data = with_segments(stump, image=image)
+        luma = imagecodecs.jpeg8_decode(data, outcolorspace="GRAYSCALE")
+        np.testing.assert_array_equal(read_jpeg(data, LIMITS).luma, luma)
+    assert read_jpeg(with_segments(stump, (0xED, b"Photoshop 3.0\0ab")), LIMITS).metadata.photoshop.endswith(b"ab")
+
+
 def test_metadata_of_12_bits_is_read_too():
     data = imagecodecs.jpeg8_encode(noise(12, 1), 90, bitspersample=12)
     data = data[:2] + segment(0xFE, b"twelve") + data[2:]

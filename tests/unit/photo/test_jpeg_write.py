@@ -6,7 +6,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -186,9 +186,12 @@ def test_a_picture_that_is_too_wide_is_refused():
     photoshop=st.binary(max_size=50),
     orientation=st.integers(1, 8),
 )
+@example(comments=[], photoshop=b"8BIM\0\0", orientation=1)  # the end of a resource is missing
 @examples(50)
 def test_whatever_goes_with_it_the_file_can_be_read(comments, photoshop, orientation):
-    back = read_back(Metadata(photoshop=photoshop, comments=tuple(comments)), orientation)
+    metadata = Metadata(photoshop=photoshop, comments=tuple(comments))
+    opened(written(metadata, orientation))
+    back = read_back(metadata, orientation)
     assert (back.orientation, back.metadata.photoshop) == (orientation, photoshop)
 
 

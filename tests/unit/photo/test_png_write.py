@@ -9,7 +9,7 @@ import cv2
 import imagecodecs
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -164,6 +164,8 @@ def test_a_comment_stands_in_the_plainest_chunk_that_holds_it(text, kind):
 
 
 @given(keyword=st.text(max_size=100), text=st.text(max_size=50))
+@example(keyword="XML:com.adobe.xmp", text="no packet")
+@example(keyword=" XML:com.adobe.xmp\0", text="")
 @examples(60)
 def test_any_comment_makes_a_file_that_can_be_read(keyword, text):
     data = written(picture(), metadata=Metadata(comments=((keyword, text),)))
