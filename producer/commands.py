@@ -185,7 +185,7 @@ def quarantine_list(
 
     for record in quarantined(submission, settings(), reason):
         line = printable(f"{record.ordinal}  {record.reason:18}  {record.key}")
-        typer.echo(json_lines.dumps(record.model_dump(mode="json")) if json else line)
+        typer.echo(json_lines.dumps(record.model_dump(mode="json"), separators=(",", ":")) if json else line)
 
 
 @quarantine.command("show")

@@ -47,7 +47,7 @@ def history(json: Json = False) -> None:
     """Every promotion: which, when, by whom, why."""
     for promotion in _promotions().history():
         if json:
-            typer.echo(json_lines.dumps(promotion.model_dump(mode="json")))
+            typer.echo(json_lines.dumps(promotion.model_dump(mode="json"), separators=(",", ":")))
         else:
             _print(
                 f"{promotion.sequence:>4}  {promotion.sha256[:12]}  {promotion.name:<16} {promotion.when}  "
