@@ -379,9 +379,12 @@ class Ledger:
             self._merge_script(keys=[*parts, *said], args=list(chain(*reasons.items())), client=pipe)
             pipe.execute()
 
-    def lock(self, name: str) -> AbstractContextManager[bool]:
-        """Whether nobody else holds the lock; kept until the end, or some seconds after this process was killed."""
-        return locked(self._redis, name, self._lock_seconds)
+    def lock(self, name: str, patience: float = 0.0) -> AbstractContextManager[bool]:
+        """Whether nobody else holds the lock, or gives it back within `patience` seconds.
+
+        Kept until the end, or some seconds after this process was killed.
+        """
+        return locked(self._redis, name, self._lock_seconds, patience)
 
 
 def _ask_ended(pipe: redis.client.Pipeline, submission: str, ordinals: list[int]) -> None:

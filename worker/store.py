@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -129,9 +129,16 @@ class Store:
         A server may keep an order of its own, as long as it goes on behind a key where that key stands. SeaweedFS
         does, folder by folder, but for one case: told to start after `x`, it leaves out `x/1`, which comes next.
         """
+        return chain.from_iterable(self.list_by_answer(location, after))
+
+    def list_by_answer(self, location: Location, after: str = "") -> Iterator[Sequence[Listed]]:
+        """The same objects, those of each answer of the server together; there may be answers with none.
+
+        Whoever has little time can stop between two answers, however few objects there are.
+        """
         if after and self._leaves_out_below(location.bucket, after):
-            yield from self._list(location.bucket, after + "/", "")
-        yield from self._list(location.bucket, location.prefix, after)
+            yield from self._answers(location.bucket, after + "/", "")
+        yield from self._answers(location.bucket, location.prefix, after)
 
     def _leaves_out_below(self, bucket: str, key: str) -> bool:
         below = key + "/"
@@ -140,11 +147,13 @@ class Store:
         return not any(item.key.startswith(below) for item in self._list(bucket, key, key))
 
     def _list(self, bucket: str, prefix: str, after: str) -> Iterator[Listed]:
+        return chain.from_iterable(self._answers(bucket, prefix, after))
+
+    def _answers(self, bucket: str, prefix: str, after: str) -> Iterator[Sequence[Listed]]:
         pages = self._client.get_paginator("list_objects_v2")
         with _translated(f"s3://{bucket}/{prefix}"):
             for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
-                for item in page.get("Contents", ()):
-                    yield Listed(item["Key"], item["ETag"], item["Size"])
+                yield [Listed(item["Key"], item["ETag"], item["Size"]) for item in page.get("Contents", ())]
 
     def folders(self, location: Location) -> Iterator[str]:
         """Names of the folders directly inside a folder."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from producer import control, recorded
-from producer.advance import advance
 from producer.commands import _dry_run
 from producer.submission import load, parse_request, submit
 from tests.deploy.acting import TINY, Acting, refused, sent_jobs
+from tests.ticks import advance
 from training import run_commands
 from training.data.source import fetch, list_source
 from training.judging import evaluation_set

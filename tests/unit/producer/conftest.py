@@ -2,11 +2,10 @@
 
 import pytest
 
-import producer.pages
 from producer import control
-from producer.advance import advance
 from producer.rebuild import ensure_epoch
 from producer.submission import load, submit
+from tests.ticks import advance
 from worker import app as celery_app
 from worker import paths
 from worker.app import COLORIZE, connect
@@ -40,7 +39,7 @@ def submitted(settings, store):
 @pytest.fixture
 def held(settings, store, ledger, monkeypatch):
     held = Resources(settings, store, ledger)
-    producer.pages._listings.clear()
+    control.listings.cache_clear()
     monkeypatch.setattr(control, "resources", lambda: held)
     return held
 

@@ -5,9 +5,9 @@ import json
 import pytest
 
 import producer.lifecycle
-from producer.advance import advance
 from producer.lifecycle import reconcile_now
 from producer.reconcile import _jobs, oldest_waiting, reconcile
+from tests.ticks import advance
 from worker import keys
 from worker.app import connect, send_job
 from worker.errors import UsageError
@@ -20,7 +20,6 @@ UNACKED = keys.UNACKED.format(role="colorize")
 @pytest.fixture
 def few(settings, store, ledger, monkeypatch):
     """Resources with pages of 5 images and jobs of 1 or 2."""
-    producer.pages._listings.clear()
     monkeypatch.setattr(producer.pages, "JOBS_A_PAGE", 3)
     changed = settings.model_copy(update={"page_images": 5})
     connect(changed)
