@@ -46,9 +46,7 @@ def worker(
 
 def colorize(
     to: Annotated[Path, typer.Option(help="Folder for the results, outside the sources; made if it is not there.")],
-    files: Annotated[
-        list[Path] | None, typer.Argument(readable=False, help="Photographs, or folders of them.")
-    ] = None,
+    files: Annotated[list[Path] | None, typer.Argument(readable=False, help="Photographs, or folders of them.")] = None,
     files_from: Annotated[
         str | None,
         typer.Option(help="File with further paths, one a line (or each before a NUL); - is standard input."),
