@@ -11,6 +11,7 @@ from functools import cache
 from celery import signals
 
 from producer.advance import advance
+from producer.due import send_due
 from producer.gauges import PUT_BACK, TICKED, Queue
 from producer.inbox import take_inbox
 from producer.listing import Listings
@@ -77,8 +78,18 @@ def submit_task(source: str, destination: str, **options: object) -> None:
 
 @app.task(name=ADVANCE)
 def advance_all() -> None:
-    """One tick: close what has ended, and let what there is room for be listed."""
+    """One tick: send what waited for another try, close what has ended, let what there is room for be listed."""
+    _send_due()
     _for_each_active("advance", _advance)
+
+
+def _send_due() -> None:
+    try:
+        send_due(resources())
+    except PhotochromError as error:
+        log.warning("what is due waits: %s", error, extra={"action": "ledger_unknown"})
+    except Exception:  # the submissions are not to wait for it
+        log.exception("what is due: not foreseen", extra={"action": "ledger_unknown"})
 
 
 @app.task(name=RECONCILE)

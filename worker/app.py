@@ -146,8 +146,8 @@ def _be_seen(role: Role, chosen: Settings) -> None:
     exposition.serve(chosen.metrics_port, role)
 
 
-def send_job(job: Job, wait: float = 0, producer: Any = None) -> None:
-    """Put a job into the queue of its priority; it is given out after `wait` seconds at the earliest.
+def send_job(job: Job, producer: Any = None) -> None:
+    """Put a job into the queue of its priority.
 
     Raises RetryableError when Redis is away.
     """
@@ -157,7 +157,6 @@ def send_job(job: Job, wait: float = 0, producer: Any = None) -> None:
             args=[job.message()],
             argsrepr=job.submission,  # otherwise every key is written twice
             priority=job.task.priority,
-            countdown=wait or None,
             producer=producer,
         )
 

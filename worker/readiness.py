@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from worker import drain
 from worker.app import mark_ready, mark_unready
-from worker.errors import PhotochromError
+from worker.background import in_one_line
 
 log = logging.getLogger("photochrom.worker")
 
@@ -45,8 +45,8 @@ def _wait_after(prepare: Callable[[], object]) -> float:
     """Try it, say how it went, and give back the seconds until the next try."""
     try:
         prepare()
-    except PhotochromError as error:
-        log.warning("not ready: %s", error, extra={"action": "not_ready"})
+    except Exception as error:  # nothing ends this thread: a process that stayed ready for ever would be believed
+        log.warning("not ready: %s", in_one_line(error), extra={"action": "not_ready"})
         mark_unready()
         return AGAIN_SECONDS
     mark_ready()

@@ -2,6 +2,7 @@
 
 import pytest
 
+import producer.pages
 from producer import control
 from producer.rebuild import ensure_epoch
 from producer.submission import load, submit
@@ -49,8 +50,8 @@ def sent(held, monkeypatch):
     """Jobs in the order in which they were sent. Each page has to be in S3 before its jobs."""
     jobs = []
 
-    def send_task(name, args, priority, argsrepr, countdown=None, producer=None):
-        assert (name, countdown) == (COLORIZE, None)
+    def send_task(name, args, priority, argsrepr, producer=None):
+        assert name == COLORIZE
         job = Job.parse(args[0])
         cursor = held.ledger.cursor(job.submission)
         held.store.head(held.settings.state_bucket, paths.page(job.submission, int(cursor.get("pages", 0))))
@@ -60,6 +61,23 @@ def sent(held, monkeypatch):
     connect(held.settings)
     monkeypatch.setattr(celery_app.app, "send_task", send_task)
     return jobs
+
+
+@pytest.fixture
+def few(settings, store, ledger, monkeypatch):
+    """Resources with pages of 5 images and jobs of 1 or 2."""
+    monkeypatch.setattr(producer.pages, "JOBS_A_PAGE", 3)
+    changed = settings.model_copy(update={"page_images": 5})
+    connect(changed)
+    return Resources(changed, store, ledger)
+
+
+@pytest.fixture
+def flowing(few, fill, submitted):
+    """A submission all of whose five images are in the queue: 0 and 1, 2 and 3, and 4."""
+    fill(5)
+    advance(submission := submitted(), few)
+    return submission
 
 
 @pytest.fixture

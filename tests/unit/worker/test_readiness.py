@@ -54,6 +54,18 @@ def test_what_cannot_work_yet_is_ready_when_it_can(ready, caplog):
     }
 
 
+def test_what_nobody_foresaw_is_one_line_and_is_tried_again(ready, caplog):
+    answers = chain([RuntimeError("still\nexpired")], repeat(None))
+
+    def prepare():
+        if fault := next(answers):
+            raise fault
+
+    ready_once(prepare)
+    assert ready.wait(30)
+    assert [record.getMessage() for record in caplog.records] == ["not ready: RuntimeError: still expired"]
+
+
 def test_the_main_thread_is_not_kept_waiting(ready):
     may_go_on = threading.Event()
     ready_later(lambda: may_go_on.wait(30))
