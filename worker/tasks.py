@@ -17,7 +17,7 @@ from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFau
 from worker.job import MOST_ATTEMPTS, Job
 from worker.jobend import log_end
 from worker.models.registry import Registry
-from worker.readiness import ready_later, ready_once
+from worker.readiness import doubt, ready_later, ready_once
 from worker.resources import Resources, resources
 from worker.runner import Leftover, run_job
 from worker.serving import engine_for, serving
@@ -35,7 +35,7 @@ def _start_child(**_: object) -> None:
     """Load the model in the child; the forking parent never calls torch."""
     drain.outlive_the_group()
     _start_serving()
-    ready_once(_could_work)
+    ready_once(_ask_s3, _have_model)
 
 
 @signals.celeryd_after_setup.connect
@@ -49,7 +49,7 @@ def _start_threads(instance: Any, **_: object) -> None:
 @signals.worker_ready.connect
 def _threads_ready(**_: object) -> None:
     if settings().pool == "threads":
-        ready_later(_could_work)
+        ready_later(_ask_s3, _have_model)
 
 
 def _start_serving() -> None:
@@ -62,11 +62,15 @@ def _start_serving() -> None:
         log.error("no model yet: %s", error, extra={"action": "model_unknown"})
 
 
-def _could_work() -> None:
-    """The model is loaded, and S3 answers. Raises any of the error tree while that is not so."""
+def _ask_s3() -> None:
+    """Raises any of the error tree while S3 does not answer."""
     held = resources()
-    engine_for(held.settings.model)
     Registry(held.store, held.settings).pointer()
+
+
+def _have_model() -> None:
+    """Raises any of the error tree while there is no model."""
+    engine_for(resources().settings.model)
 
 
 def _give_back_all(hub: Any) -> None:
@@ -116,7 +120,7 @@ def send_back(job: Job, left: Leftover, held: Resources) -> None:
         "gave back %d images of %s: %s",
         len(left.images),
         job.submission,
-        left.fault or "no time left",
+        left.fault or ("each for itself, one may have killed a worker" if left.singly else "no time left"),
         extra={"action": "images_given_back", "submission": job.submission, "images": len(left.images)},
     )
 
@@ -129,6 +133,8 @@ def _why(left: Leftover) -> str:
 
 def _stop_after(fault: Exception | None) -> None:
     """A worker that cannot work takes no more: it would only send good images round in circles."""
+    if fault is not None:
+        doubt()  # whether S3 answers is found out before the next job is taken
     if isinstance(fault, WorkerFault):
         log.critical("this worker stops: %s", fault, extra={"action": "worker_stopped"})
         drain.stop_this_worker()

@@ -1,0 +1,46 @@
+"""Something outside that is away: one line when it is lost, one a minute while it stays away, one when it is back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+REMINDER_SECONDS = 60.0
+
+
+class Outage:
+    """What is known of one thing that a process needs. Safe between threads.
+
+    `what` begins each line ("Redis"), `action` and `back` are the lines' stable names. With `patience` nothing is
+    written of what is back within so many seconds.
+    """
+
+    def __init__(self, log: logging.Logger, what: str, action: str, back: str, patience: float = 0) -> None:
+        self._log, self._what, self._action, self._back = log, what, action, back
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._since: float | None = None
+        self._next_line = 0.0
+        self._written = False
+
+    def is_away(self, why: object) -> None:
+        """It could not be used just now, for a reason that holds no secrets."""
+        with self._lock:
+            now = time.monotonic()
+            if self._since is None:
+                self._since, self._next_line, self._written = now, now + self._patience, False
+            if now < self._next_line:
+                return
+            self._next_line = now + REMINDER_SECONDS
+            since = f", for {now - self._since:.0f} s now" if self._written or self._patience else ""
+            self._written = True
+        self._log.warning("%s: %s%s", self._what, why, since, extra={"action": self._action})
+
+    def is_back(self) -> None:
+        """It could be used just now."""
+        with self._lock:
+            since, self._since = self._since, None
+            if since is None or not self._written:
+                return
+        self._log.info("%s: back after %.0f s", self._what, time.monotonic() - since, extra={"action": self._back})
