@@ -46,9 +46,7 @@ class PatientConsumer(Consumer):
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         self._is_away(exc)
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", CPendingDeprecationWarning
-            )  # another default in Celery 6, which is set here
+            warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a default in Celery 6
             super().on_connection_error_after_connected(exc)
 
     def on_close(self) -> None:
