@@ -1,4 +1,5 @@
-"""Kombu's Redis transport, with two changes: no slot is lost to a broker that is away, and taking can be paused.
+"""Kombu's Redis transport, with three changes: no slot is lost to a broker that is away, one that refuses
+is as good as away, and taking can be paused.
 
 Kombu counts a message as in hand until its acknowledgement has gone through. When the broker is away at that moment,
 Celery logs the failure and goes on, and the message is counted for ever: as soon as every slot is, nothing is asked of
@@ -89,6 +90,13 @@ class Channel(redis.Channel):
     QoS = QoS
     from_transport_options = (*redis.Channel.from_transport_options, "intake")  # type: ignore[assignment]
     intake: Intake
+
+    def _brpop_read(self, **options: Any) -> Any:
+        """Called when there is an answer. One that Redis will not give now is no reason for the process to end."""
+        try:
+            return super()._brpop_read(**options)
+        except ResponseError as error:
+            raise Lost(str(error)) from error
 
 
 class Transport(redis.Transport):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from functools import partial
 from typing import Any
@@ -42,12 +43,14 @@ class PatientConsumer(Consumer):
 
     def on_connection_error_before_connected(self, exc: Exception) -> None:
         self._is_away(exc)
+        time.sleep(FIRST_WAIT)  # it may be lost again at once, and Celery would try at once
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         self._is_away(exc)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a default in Celery 6
             super().on_connection_error_after_connected(exc)
+        time.sleep(FIRST_WAIT)
 
     def on_close(self) -> None:
         self.intake.connected = False
@@ -57,7 +60,6 @@ class PatientConsumer(Consumer):
         """Called when messages are waited for, after each connection."""
         super().on_ready()
         self.intake.connected = True
-        self.outage.is_back()
 
     def _is_away(self, exc: BaseException, interval: float = 0) -> None:
         self.intake.connected = False

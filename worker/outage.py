@@ -8,6 +8,9 @@ import time
 
 REMINDER_SECONDS = 60.0
 
+STEADY_SECONDS = 3.0
+"""Without a fault, until something is back: what comes and goes is away."""
+
 
 class Outage:
     """What is known of one thing that a process needs. Safe between threads.
@@ -21,7 +24,7 @@ class Outage:
         self._patience = patience
         self._lock = threading.Lock()
         self._since: float | None = None
-        self._next_line = 0.0
+        self._last = self._next_line = 0.0
         self._written = False
 
     def is_away(self, why: object) -> None:
@@ -30,6 +33,7 @@ class Outage:
             now = time.monotonic()
             if self._since is None:
                 self._since, self._next_line, self._written = now, now + self._patience, False
+            self._last = now
             if now < self._next_line:
                 return
             self._next_line = now + REMINDER_SECONDS
@@ -38,9 +42,12 @@ class Outage:
         self._log.warning("%s: %s%s", self._what, why, since, extra={"action": self._action})
 
     def is_back(self) -> None:
-        """It could be used just now."""
+        """It could be used just now. To be said again and again: the first times count for nothing."""
         with self._lock:
-            since, self._since = self._since, None
-            if since is None or not self._written:
+            since = self._since
+            if since is None or time.monotonic() - self._last < STEADY_SECONDS:
+                return
+            self._since = None
+            if not self._written:
                 return
         self._log.info("%s: back after %.0f s", self._what, time.monotonic() - since, extra={"action": self._back})
