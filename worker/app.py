@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery, signals
+from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -41,6 +42,9 @@ _MODULES: dict[Role, list[str]] = {
 
 _CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
 """Loggers that write two lines a message; our own write one an image."""
+
+_TRACING = "celery.app.trace"
+"""The logger that writes a traceback of every message that is given back."""
 
 _REPEATING = "celery.worker.consumer.consumer"
 """The logger that writes a line at each try to reach the broker; our own says it once a minute."""
@@ -134,6 +138,7 @@ def run(role: Role, chosen: Settings, name: str, options: list[str]) -> None:
         for logger in _CHATTY:
             logging.getLogger(logger).setLevel(logging.WARNING)
         logging.getLogger(_REPEATING).setLevel(logging.ERROR)
+        logging.getLogger(_TRACING).addFilter(logs.OneLine(Reject, Retry))
     arguments: list[Any] = ["worker", "--queues", f"photochrom.{role}", "--hostname", f"{name}@%h"]
     quiet = ["--loglevel", chosen.log_level, "--without-gossip", "--without-mingle", "--without-heartbeat"]
     bannerless = ["--quiet"] if chosen.log_format == "json" else []

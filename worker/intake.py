@@ -6,8 +6,8 @@ Made by Celery's consumer and handed to the channel it takes messages from, to t
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
+from time import monotonic
 
 from celery.worker import state
 
@@ -47,10 +47,10 @@ class Intake:
         """Whether messages are waited for at this moment."""
         self.stuck = False
         """Whether the watchdog found that nothing is taken although it could be."""
-        self.taken_at = time.monotonic()
+        self.taken_at = monotonic()
 
     def note_taken(self) -> None:
-        self.taken_at = time.monotonic()
+        self.taken_at = monotonic()
         self.stuck = False
 
     @property

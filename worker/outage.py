@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
+from time import monotonic
 
 REMINDER_SECONDS = 60.0
 
@@ -30,7 +30,7 @@ class Outage:
     def is_away(self, why: object) -> None:
         """It could not be used just now, for a reason that holds no secrets."""
         with self._lock:
-            now = time.monotonic()
+            now = monotonic()
             if self._since is None:
                 self._since, self._next_line, self._written = now, now + self._patience, False
             self._last = now
@@ -45,9 +45,9 @@ class Outage:
         """It could be used just now. To be said again and again: the first times count for nothing."""
         with self._lock:
             since = self._since
-            if since is None or time.monotonic() - self._last < STEADY_SECONDS:
+            if since is None or monotonic() - self._last < STEADY_SECONDS:
                 return
             self._since = None
             if not self._written:
                 return
-        self._log.info("%s: back after %.0f s", self._what, time.monotonic() - since, extra={"action": self._back})
+        self._log.info("%s: back after %.0f s", self._what, monotonic() - since, extra={"action": self._back})

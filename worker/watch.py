@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
+from time import monotonic
 
 import redis
 from billiard import active_children  # type: ignore[import-untyped]
@@ -91,7 +92,7 @@ class Watch:
             mark_unready()
 
     def _judge(self, waiting: int) -> None:
-        now, intake = time.monotonic(), self._intake
+        now, intake = monotonic(), self._intake
         if not waiting or intake.has_in_hand or not intake.may_take() or drain.is_draining():
             self._idle_since = None
             return
@@ -120,8 +121,8 @@ class Watch:
         looked_at = float("-inf")
         while True:
             try:
-                if time.monotonic() - looked_at >= (LOOK_SECONDS if self._answers else AGAIN_SECONDS):
-                    looked_at = time.monotonic()
+                if monotonic() - looked_at >= (LOOK_SECONDS if self._answers else AGAIN_SECONDS):
+                    looked_at = monotonic()
                     self.look()
                 self.show()
             except Exception:  # nobody else watches
