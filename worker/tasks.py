@@ -14,11 +14,11 @@ from worker import drain, metrics
 from worker.app import COLORIZE, app, send_job
 from worker.background import in_one_line
 from worker.engine import prepare_process
-from worker.errors import CheckpointError, ImageFault, RetryableError, UsageError, WorkerFault
+from worker.errors import CheckpointError, RetryableError, UsageError, WorkerFault
 from worker.job import MOST_ATTEMPTS, Job
 from worker.jobend import log_end
 from worker.models.registry import Registry
-from worker.readiness import ready_later, ready_once
+from worker.readiness import doubt, ready_later, ready_once
 from worker.resources import Resources, resources
 from worker.runner import Leftover, run_job
 from worker.serving import engine_for, serving
@@ -43,7 +43,7 @@ def _start_child(**_: object) -> None:
     """Load the model in the child; the forking parent never calls torch."""
     drain.outlive_the_group()
     _start_serving()
-    ready_once(_could_work)
+    ready_once(_ask_s3, _have_model)
 
 
 @signals.celeryd_after_setup.connect
@@ -57,7 +57,7 @@ def _start_threads(instance: Any, **_: object) -> None:
 @signals.worker_ready.connect
 def _threads_ready(**_: object) -> None:
     if settings().pool == "threads":
-        ready_later(_could_work)
+        ready_later(_ask_s3, _have_model)
 
 
 def _start_serving() -> None:
@@ -70,17 +70,15 @@ def _start_serving() -> None:
         log.error("no model yet: %s", in_one_line(error), extra={"action": "model_unknown"})
 
 
-def _could_work() -> None:
-    """S3 answers, and the model is loaded where one can be. Raises any of the error tree while that is not so.
-
-    A model that cannot be loaded keeps nobody from jobs that ask for another.
-    """
+def _ask_s3() -> None:
+    """Raises any of the error tree while S3 does not answer."""
     held = resources()
-    try:
-        Registry(held.store, held.settings).pointer()
-        engine_for(held.settings.model)
-    except (CheckpointError, ImageFault) as error:
-        log.error("%s is not served: %s", held.settings.model, error, extra={"action": "model_unknown"})
+    Registry(held.store, held.settings).pointer()
+
+
+def _have_model() -> None:
+    """Raises any of the error tree while there is no model."""
+    engine_for(resources().settings.model)
 
 
 def _give_back_all(hub: Any) -> None:
@@ -134,7 +132,7 @@ def send_back(job: Job, left: Leftover, held: Resources) -> None:
         "gave back %d images of %s: %s",
         len(left.images),
         job.submission,
-        left.fault or "no time left",
+        left.fault or ("each for itself, one may have killed a worker" if left.singly else "no time left"),
         extra={"action": "images_given_back", "submission": job.submission, "images": len(left.images)},
     )
 
@@ -150,6 +148,8 @@ def _stop_after(fault: Exception | None) -> None:
 
     One that cannot load a model may serve others.
     """
+    if fault is not None:
+        doubt()  # whether S3 answers is found out before the next job is taken
     if isinstance(fault, WorkerFault) and not isinstance(fault, CheckpointError):
         log.critical("this worker stops: %s", fault, extra={"action": "worker_stopped"})
         drain.stop_this_worker()

@@ -270,8 +270,8 @@ def started(monkeypatch, held, engine):
     did = []
     monkeypatch.setattr(worker.tasks, "prepare_process", lambda threads: did.append(f"{threads} threads"))
     monkeypatch.setattr(worker.tasks, "engine_for", lambda model: did.append("model"))
-    monkeypatch.setattr(worker.tasks, "ready_once", lambda prepare: did.append("ready"))
-    monkeypatch.setattr(worker.tasks, "ready_later", lambda prepare: did.append("ready"))
+    monkeypatch.setattr(worker.tasks, "ready_once", lambda reach, load: did.append("ready"))
+    monkeypatch.setattr(worker.tasks, "ready_later", lambda reach, load: did.append("ready"))
     monkeypatch.setattr("worker.readiness._in_thread", lambda *_: None)  # by which other roles hear of the signals, too
     monkeypatch.setattr(drain, "outlive_the_group", lambda: did.append("child"))
     monkeypatch.setattr(drain, "work_in_threads", lambda _: did.append("threads"))
@@ -302,18 +302,18 @@ def test_a_worker_whose_model_cannot_be_had_yet_goes_on_and_looks_again(started,
     signals.worker_process_init.send(sender=None)
     assert started[-2:] == ["follows", "ready"]
     with pytest.raises(RetryableError, match="S3 is away"):
-        worker.tasks._could_work()
+        worker.tasks._have_model()
 
 
 def test_ready_takes_an_s3_that_answers(started, held):
-    worker.tasks._could_work()
+    worker.tasks._ask_s3()
 
     def get(bucket, key, most=None):
         raise RetryableError("S3 is away")
 
     held.store.get = get
     with pytest.raises(RetryableError, match="S3 is away"):
-        worker.tasks._could_work()
+        worker.tasks._ask_s3()
 
 
 def test_what_threads_have_in_hand_goes_back_and_is_waited_for(monkeypatch):
