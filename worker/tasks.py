@@ -13,7 +13,7 @@ from celery.worker import state
 from worker import drain, metrics
 from worker.app import COLORIZE, app, send_job
 from worker.engine import prepare_process
-from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
+from worker.errors import RetryableError, UsageError, WorkerFault
 from worker.job import MOST_ATTEMPTS, Job
 from worker.jobend import log_end
 from worker.models.registry import Registry
@@ -58,7 +58,7 @@ def _start_serving() -> None:
     serving().follow(chosen.model_interval)
     try:
         engine_for(chosen.model)
-    except PhotochromError as error:  # the first job is given back for it, and until then it may have passed
+    except Exception as error:  # whatever it is, it may pass: readiness is found out again and again
         log.error("no model yet: %s", error, extra={"action": "model_unknown"})
 
 
