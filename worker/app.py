@@ -40,7 +40,7 @@ _MODULES: dict[Role, list[str]] = {
     "training": ["training.runs.tasks"],
 }
 
-_CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+_CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.request", "celery.worker.strategy")
 """Loggers that write two lines a message; our own write one an image."""
 
 _TRACING = "celery.app.trace"

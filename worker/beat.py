@@ -27,7 +27,7 @@ class PatientScheduler(Scheduler):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         what = "no ticks are sent to the control process"
-        self._outage = Outage(log, what, "ticks_not_sent", "ticks_sent", patience=REMINDER_SECONDS)
+        self._outage = Outage(log, what, action="ticks_not_sent", back="ticks_sent", patience=REMINDER_SECONDS)
         super().__init__(*args, **options)
 
     def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:

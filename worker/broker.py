@@ -9,7 +9,6 @@ said when the broker is back. To say it late, or twice, does no harm: Redis is a
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -20,8 +19,6 @@ from redis.exceptions import ConnectionError as Lost
 from redis.exceptions import RedisError, ResponseError
 
 from worker.intake import Intake
-
-log = logging.getLogger("photochrom.queue")
 
 AWAY = (RedisError, OSError)
 """What is raised when Redis cannot be reached, or does not do what it is asked to."""
@@ -75,8 +72,7 @@ class QoS(redis.QoS):
             return
         try:
             act()
-        except AWAY as error:
-            log.debug("message %s: owed to the broker (%s)", tag, type(error).__name__)
+        except AWAY:
             self._intake.owed.add(tag, requeue)
             self._quick_ack(tag)
 

@@ -56,10 +56,6 @@ class House:
         return self.worker.folder / "ready"
 
     @property
-    def heartbeat(self) -> Path:
-        return self.worker.folder / "heartbeat"
-
-    @property
     def client(self) -> redis.Redis:
         return redis.Redis.from_url(self.redis.url, socket_timeout=30)
 
@@ -103,14 +99,18 @@ def house(folder: Path, *options: str, **environment: str) -> Iterator[House]:
     with stack, stack.exported() as settings:
         command = [sys.executable, "-m", hurried_worker.__name__, "worker", "--concurrency", "2", *options]
         worker = Process("worker", command, folder, folder / "log")
-        ours = {READY_FILE: str(folder / "ready"), "PHOTOCHROM_HEARTBEAT_FILE": str(folder / "heartbeat")}
-        worker.start(os.environ | {"PYTHONPATH": str(HOUSE)} | ours)
+        start(worker)
         try:
             made = House(stack, settings, worker)
             made.wait_until(made.ready.exists, "a worker that is ready")
             yield made
         finally:
             worker.stop(signal.SIGKILL)
+
+
+def start(worker: Process) -> None:
+    """In this process's environment, which is the stack's."""
+    worker.start(os.environ | {"PYTHONPATH": str(HOUSE), READY_FILE: str(worker.folder / "ready")})
 
 
 @contextmanager
@@ -179,29 +179,26 @@ def test_work_goes_on_when_redis_is_back(
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_a_worker_whose_slots_are_lost_all_the_same_is_connected_anew(tmp_path: Path, pool: str) -> None:
     with house(tmp_path, "--pool", pool) as here:
-        (tmp_path / hurried_worker.LOSE_SLOTS).touch()
         here.begin()
-        here.wait_until(lambda: here.is_told("queue_stuck") > 0, "the watchdog")
+        (tmp_path / hurried_worker.LOSE_SLOTS).touch()
         here.work_goes_on()
+        assert here.is_told("queue_stuck") > 0
+        assert here.is_told("worker_stopped") == 0
 
 
-def test_a_worker_that_cannot_be_mended_ends_so_that_another_is_started(tmp_path: Path) -> None:
+def test_a_worker_that_cannot_be_mended_ends_so_that_another_one_is_started(tmp_path: Path) -> None:
     with house(tmp_path, "--pool", "prefork") as here:
-        (tmp_path / hurried_worker.LOSE_SLOTS).touch()
-        (tmp_path / hurried_worker.LOSE_THEM_AGAIN).touch()
         here.begin()
+        (tmp_path / hurried_worker.LOSE_THEM_AGAIN).touch()
+        here.wait_until(lambda: not here.ready.exists(), "a worker that is not ready")
         until = time.monotonic() + DEADLINE
         while here.worker.running:
             assert time.monotonic() < until, here.worker.tail()
             time.sleep(0.05)
         assert here.worker.exit_code == STUCK_CODE
         assert here.is_told("worker_stopped") == 1
-        (tmp_path / hurried_worker.LOSE_SLOTS).unlink()
         (tmp_path / hurried_worker.LOSE_THEM_AGAIN).unlink()
-        here.worker.start(
-            os.environ
-            | {"PYTHONPATH": str(HOUSE), READY_FILE: str(here.ready), "PHOTOCHROM_HEARTBEAT_FILE": str(here.heartbeat)}
-        )
+        start(here.worker)
         here.work_goes_on()
 
 

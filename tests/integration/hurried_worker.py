@@ -1,7 +1,7 @@
 """`photochrom` with a stand-in for the model that takes its time, and which waits for nothing else for long.
 
-With a file `lose-slots` in its folder, what has ended is counted as in hand for ever: as Kombu does it when Redis is
-away.
+With a file `lose-slots` in its folder, all slots of its connection are taken by messages that nobody works on, as
+Kombu leaves them when Redis is away.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 from tests.chaos.worker import put_stand_ins
 from tests.integration.late_worker import Late
 
-LOSE_SLOTS, LOSE_THEM_AGAIN = "lose-slots", "lose-them-again"
-"""Without the second file, slots are lost over one connection alone."""
+LOSE_SLOTS, LOSE_THEM_AGAIN = "lose-slots", "lose-slots-again"
+"""The second one stays, and the slots of every connection are lost."""
 
-STUCK_SECONDS, LOOK_SECONDS = 3.0, 0.5
+STUCK_SECONDS, LOOK_SECONDS = 5.0, 0.5
 
 
 def hurry() -> None:
@@ -28,28 +28,18 @@ def hurry() -> None:
 
 
 def make_forgetful() -> None:
-    """Let messages that ended keep their slots, over a connection that begins while there is the file."""
+    """Let slots be lost when there is the file."""
     from worker.broker import QoS
 
-    ack, reject = QoS.ack, QoS.reject
+    can_consume = QoS.can_consume
 
-    def keep_slot(self: Any, tag: str) -> None:
-        if not hasattr(self, "forgets"):
-            self.forgets = Path(LOSE_SLOTS).exists() and not Path("lost-them").exists()
-        if self.forgets and Path(LOSE_SLOTS).exists():
-            self._delivered[f"lost {tag}"] = None
-            if not Path(LOSE_THEM_AGAIN).exists() and len(self._delivered) > 4:
-                Path("lost-them").touch()
+    def can_consume_unless_lost(self: Any) -> bool:
+        if Path(LOSE_SLOTS).exists() or Path(LOSE_THEM_AGAIN).exists():
+            Path(LOSE_SLOTS).unlink(missing_ok=True)
+            self._delivered.update({f"lost {number}": None for number in range(self.prefetch_count)})
+        return can_consume(self)
 
-    def ack_and_keep(self: Any, tag: str) -> None:
-        ack(self, tag)
-        keep_slot(self, tag)
-
-    def reject_and_keep(self: Any, tag: str, requeue: bool = False) -> None:
-        reject(self, tag, requeue)
-        keep_slot(self, tag)
-
-    QoS.ack, QoS.reject = ack_and_keep, reject_and_keep
+    QoS.can_consume = can_consume_unless_lost
 
 
 if __name__ == "__main__":

@@ -261,6 +261,16 @@ def test_all_lines_together_say_all_that_was_spent():
     assert sum(looks) == pytest.approx(spent()["write"].seconds - before["write"].seconds, abs=0.002)
 
 
+def test_images_that_are_sent_out_singly_are_not_told_as_out_of_time(held, make_job, again, caplog):
+    caplog.set_level("INFO", logger="photochrom.worker")
+    job = make_job(2)
+    held.ledger.start("s", 0)  # and was killed
+    colorize_job(job.message())
+    [line] = [record for record in caplog.records if getattr(record, "action", "") == "images_given_back"]
+    assert "one may have killed a worker" in line.getMessage()
+    assert "no time left" not in line.getMessage()
+
+
 # ---- the start
 
 
