@@ -17,7 +17,10 @@ WISHES: tuple[tuple[Any, Any], ...] = (
     *[(None, "archive")] * 14,
     *[("png", "archive"), ("tiff", "archive"), ("jpeg", "archive"), (None, "reencode"), (None, "compatible")],
 )
-"""Format and JPEG profile that are asked for; the file's checksum chooses, so that it is always the same."""
+"""Format and JPEG profile that are asked for; the file's checksum chooses, so that it is always the same.
+
+Where jpegtran is not installed nobody can ask for "compatible": that is "archive" then.
+"""
 
 
 class Tint:
@@ -37,11 +40,13 @@ class Tint:
 def colour(data: bytes) -> bytes:
     """The coloured file: mostly of the source's own format and in the default profile. Raises what the story raises."""
     from worker.colorize import colorize_file  # not above: torch is only loaded where it is needed
+    from worker.photo.jpeg import jpegtran
     from worker.photo.options import Options
     from worker.settings import Settings
 
     engine: Any = Tint()
-    options = Options(*WISHES[zlib.crc32(data) % len(WISHES)])
+    format, profile = WISHES[zlib.crc32(data) % len(WISHES)]
+    options = Options(format, profile if jpegtran.is_there() else profile.replace("compatible", "archive"))
     return colorize_file(io.BytesIO(data), engine, Settings(max_pixels=MOST_PIXELS), options).body.read()
 
 

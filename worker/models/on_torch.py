@@ -14,9 +14,6 @@ from worker.models.forms import CENTRE, Enlarging, Form, Layer, Layers
 PACKED_FOR = 56
 """Side of the picture that kernels are laid out for on a processor; another size is computed as well, and as fast."""
 
-PACKED_NUMBERS = (torch.float32, torch.bfloat16)
-"""float16 is for accelerators; few processors multiply it."""
-
 
 class OnTorch:
     """Computes a form's output on a device. Safe to use from several threads on a processor."""
@@ -60,13 +57,18 @@ def _prepared(layer: Layer, device: Device) -> Any:
         return _Factor(weight.view(1, -1, 1, 1), bias.view(1, -1, 1, 1))
     if weight.dim() == 2:
         return _Matrix(weight, bias, layer.relu)
-    if device.is_processor and device.numbers in PACKED_NUMBERS and _can_pack():
+    if device.is_processor and device.numbers in _packed_numbers() and _can_pack():
         return _PackedKernel(weight, bias, layer.relu)
     return _Kernel(weight.contiguous(memory_format=torch.channels_last), bias, layer.relu)
 
 
 def _can_pack() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+
+
+def _packed_numbers() -> tuple[torch.dtype, ...]:
+    """float16 is for accelerators, few processors multiply it; those before AVX-512 have no packed bfloat16."""
+    return (torch.float32, torch.bfloat16) if torch.ops.mkldnn._is_mkldnn_bf16_supported() else (torch.float32,)
 
 
 class _Factor:
