@@ -17,6 +17,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from worker import paths
+from worker.digest import sha256_of
 from worker.errors import CheckpointError, UsageError, VersionGoneError
 from worker.settings import Settings
 from worker.shortage import shortages_translated
@@ -169,7 +170,7 @@ def _is_whole(weights: Path, sha256: str) -> bool:
     """Whether the file is there as it was written: power may have failed meanwhile."""
     try:
         with weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            return sha256_of(file) == sha256
     except OSError:
         return False
 
