@@ -1,13 +1,10 @@
-"""Advancing one submission: pages are written and enqueued while the window has room, and closed when they ended."""
+"""Advancing one submission: pages are closed when they have ended, and with the last one the submission ends."""
 
 from __future__ import annotations
 
 import logging
-import time
 from contextlib import suppress
 
-from producer.dispatch import dispatch
-from producer.pages import next_page
 from producer.progress import Progress, progress
 from producer.submission import Submission
 from worker import paths
@@ -17,37 +14,20 @@ from worker.store import ConflictError
 
 log = logging.getLogger("photochrom.control")
 
-TICK_SECONDS = 5
-"""How long one tick works at one submission before the next one has its turn; well below the lock's life."""
 
+def advance(submission: Submission, held: Resources) -> bool:
+    """One tick for one submission; gives back whether its source is to be listed on.
 
-def advance(submission: Submission, held: Resources) -> None:
-    """One tick for one submission."""
-    until = time.monotonic() + TICK_SECONDS
-    close_pages(submission.name, held)
-    now = progress(submission.name, held.settings, held.ledger, held.store)
-    held.ledger.note_sample(submission.name, now.with_outcome)
-    while not now.listed and now.in_flight < held.settings.window and time.monotonic() < until:
-        enqueue_next_page(submission, held)
-        now = progress(submission.name, held.settings, held.ledger, held.store)
-    if now.ended and not held.ledger.pages(submission.name):
-        end(submission.name, now, held)
-
-
-def enqueue_next_page(submission: Submission, held: Resources) -> None:
-    """The page is in S3 before its jobs are in the queue; the cursor moves last, so that a page may come twice."""
-    cursor = held.ledger.cursor(submission.name)
-    number, ordinal = int(cursor.get("pages", 0)), int(cursor.get("total", 0))
-    page = next_page(submission, number, ordinal, cursor.get("after", ""), held.store, held.settings)
-    if page.images:
-        sent = held.ledger.now()
-        held.ledger.add_page(submission.name, PageInFlight(number, ordinal, len(page.images), sent))
-        dispatch(submission, page.images, sent, held)
-    held.ledger.move_cursor(
-        submission.name, pages=number + 1, total=ordinal + len(page.images), after=page.after, listed=int(page.last)
-    )
-    said = {"action": "page_enqueued", "submission": submission.name, "images": len(page.images)}
-    log.info("enqueued page %d of %s: %d images", number, submission.name, len(page.images), extra=said)
+    The ledger decides that: behind a last page that it does not know, a control process was killed before the jobs.
+    """
+    name = submission.name
+    close_pages(name, held)
+    now = progress(name, held.settings, held.ledger, held.store)
+    held.ledger.note_sample(name, now.with_outcome)
+    if now.ended and not held.ledger.pages(name):
+        end(name, now, held)
+    is_listed = held.ledger.cursor(name).get("listed") == "1"
+    return not is_listed and not now.ended and now.in_flight < held.settings.window
 
 
 def close_pages(name: str, held: Resources) -> None:

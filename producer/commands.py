@@ -115,7 +115,7 @@ def control(
     from worker.app import run
     from worker.settings import settings
 
-    run("control", settings(), name, ["--beat", "--pool", "threads", "--concurrency", "2"])
+    run("control", settings(), name, ["--beat", "--pool", "threads", "--concurrency", "4"])
 
 
 def cancel(submission: Annotated[str, typer.Argument(help="Name of the submission.")]) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
 
 from celery import signals
 
 from producer.advance import advance
+from producer.due import send_due
 from producer.gauges import PUT_BACK, TICKED, Queue
 from producer.inbox import take_inbox
+from producer.listing import Listings
 from producer.rebuild import ensure_epoch
 from producer.reconcile import reconcile
 from producer.submission import Submission, load, make, parse_request
+from producer.turn import take_turn
+from producer.turns import Turns
 from worker import paths
 from worker.app import ADVANCE, INBOX, RECONCILE, SUBMIT, app
 from worker.errors import PhotochromError, RetryableError
@@ -26,6 +31,12 @@ from worker.store import NotFoundError
 log = logging.getLogger("photochrom.control")
 
 TICKS = ("advance", "reconcile", "inbox")
+
+LISTING_THREADS = 4
+"""Sources that are listed at once. More would take the interpreter from the ticks, since most of it is parsing."""
+
+LAST_TURNS_SECONDS = 5.0
+"""For which a process that ends waits for its listings to note where they stand; at most half of the time to drain."""
 
 tell_also(Queue())
 
@@ -39,6 +50,12 @@ def _begin(**_: object) -> None:
 @signals.worker_ready.connect
 def _ready(**_: object) -> None:
     ready_later(_ask_s3)
+
+
+@signals.worker_shutdown.connect
+def _end_turns(**_: object) -> None:
+    if not turns().finish(min(LAST_TURNS_SECONDS, resources().settings.drain_seconds / 2)):
+        log.warning("a listing that waits for S3 is cut off", extra={"action": "listing_cut_off"})
 
 
 def _ask_s3() -> None:
@@ -61,8 +78,18 @@ def submit_task(source: str, destination: str, **options: object) -> None:
 
 @app.task(name=ADVANCE)
 def advance_all() -> None:
-    """One tick: enqueue what there is room for, close what has ended."""
+    """One tick: send what waited for another try, close what has ended, let what there is room for be listed."""
+    _send_due()
     _for_each_active("advance", _advance)
+
+
+def _send_due() -> None:
+    try:
+        send_due(resources())
+    except PhotochromError as error:
+        log.warning("what is due waits: %s", error, extra={"action": "ledger_unknown"})
+    except Exception:  # the submissions are not to wait for it
+        log.exception("what is due: not foreseen", extra={"action": "ledger_unknown"})
 
 
 @app.task(name=RECONCILE)
@@ -96,20 +123,24 @@ def _for_each_active(tick: str, work: Callable[[Submission, Resources], object])
     except PhotochromError as error:
         log.warning("the ledger cannot be checked: %s", error, extra={"action": "ledger_unknown"})
         return
+    listings().keep_only(names)
     for name in names:
-        try:
-            with held.ledger.lock(f"advance:{name}") as mine:
-                if mine:
-                    work(load(name, held.store, held.settings), held)
-        except PhotochromError as error:
-            log.warning("submission %s waits: %s", name, error, extra=_extra("submission_waits", name))
-        except Exception:  # the others are not to wait for it
-            log.exception("submission %s: not foreseen", name, extra=_extra("submission_waits", name))
+        with _waiting_alone(name), held.ledger.lock(f"advance:{name}") as mine:
+            if mine:
+                work(load(name, held.store, held.settings), held)
     _ticked(tick)
 
 
-def _extra(action: str, submission: str) -> dict[str, object]:
-    return {"action": action, "submission": submission}
+@contextmanager
+def _waiting_alone(name: str) -> Iterator[None]:
+    """Whatever is wrong with one submission, the others are not to wait for it."""
+    extra = {"action": "submission_waits", "submission": name}
+    try:
+        yield
+    except PhotochromError as error:
+        log.warning("submission %s waits: %s", name, error, extra=extra)
+    except Exception:
+        log.exception("submission %s: not foreseen", name, extra=extra)
 
 
 def _ticked(tick: str) -> None:
@@ -123,5 +154,24 @@ def _reconcile(submission: Submission, held: Resources) -> None:
 def _advance(submission: Submission, held: Resources) -> None:
     if held.ledger.is_cancelled(submission.name):
         held.ledger.retire(submission.name)
-    else:
-        advance(submission, held)
+    elif advance(submission, held):
+        turns().ask(submission.name)
+
+
+@cache
+def listings() -> Listings:
+    """Those of this process."""
+    return Listings()
+
+
+@cache
+def turns() -> Turns:
+    """In which this process lists sources."""
+    return Turns(list_on, LISTING_THREADS)
+
+
+def list_on(name: str) -> None:
+    """One turn of a submission's listing."""
+    held = resources()
+    with _waiting_alone(name):
+        take_turn(load(name, held.store, held.settings), listings(), held)

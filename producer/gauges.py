@@ -20,6 +20,7 @@ from worker.resources import Resources, resources
 log = logging.getLogger("photochrom.control")
 
 PUT_BACK = Counter("photochrom_images_put_back", "Images that went missing from the queue and were put back")
+KEYS_LISTED = Counter("photochrom_keys_listed", "Keys of sources that were looked at, photographs or not")
 TICKED = Gauge(
     "photochrom_tick_timestamp_seconds",
     "Unix time at which a kind of tick last went through",

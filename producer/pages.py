@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from pydantic import BaseModel, ConfigDict
 
-from producer.sources import Entry, entries
 from producer.submission import Submission
 from worker import paths
 from worker.job import Image, Job
 from worker.settings import Settings
-from worker.store import ConflictError, Store
-
-LISTINGS_KEPT = 8
+from worker.store import ConflictError, Listed, Store
 
 JOBS_A_PAGE = 32
 """At least so many jobs are made of a page, as far as it has images."""
@@ -34,36 +30,20 @@ class Page(BaseModel):
     last: bool
 
 
-def next_page(
-    submission: Submission, number: int, first_ordinal: int, after: str, store: Store, settings: Settings
+def write_page(
+    name: str, number: int, first_ordinal: int, found: Sequence[Listed], after: str, last: bool, store: Store
 ) -> Page:
-    """List and write page `number`, or read it when it was written before: an ordinal is given once and for all."""
-    listing = _listing(submission, store, after)
-    found = list(islice(listing, settings.page_images))
+    """Write page `number`, or read it when it was written before: an ordinal is given once and for all."""
     images = tuple(
-        Image(ordinal=first_ordinal + place, key=entry.listed.key, etag=entry.listed.etag, size=entry.listed.size or 0)
-        for place, entry in enumerate(found)
+        Image(ordinal=first_ordinal + place, key=listed.key, etag=listed.etag, size=listed.size or 0)
+        for place, listed in enumerate(found)
     )
-    behind = found[-1].cursor if found else after
-    page = Page(number=number, images=images, after=behind, last=len(found) < settings.page_images)
+    page = Page(number=number, images=images, after=after, last=last)
     try:
-        store.put_record(paths.page(submission.name, number), page, if_absent=True)
+        store.put_record(paths.page(name, number), page, if_absent=True)
     except ConflictError:
-        return read_page(submission.name, number, store)
-    if not page.last:
-        _listings[submission.name] = (behind, listing)
+        return read_page(name, number, store)
     return page
-
-
-_listings: dict[str, tuple[str, Iterator[Entry]]] = {}
-"""By submission, a cursor and a listing that stands there: a long manifest is not read again from its beginning."""
-
-
-def _listing(submission: Submission, store: Store, after: str) -> Iterator[Entry]:
-    cursor, listing = _listings.pop(submission.name, ("", None))
-    while len(_listings) > LISTINGS_KEPT:
-        _listings.pop(next(iter(_listings)))
-    return listing if listing and cursor == after else entries(submission, store, after)
 
 
 def read_page(name: str, number: int, store: Store) -> Page:

@@ -103,7 +103,7 @@ def _restore_cursor(name: str, now: Listing, finished: set[int], held: Resources
     for number in range(now.pages):
         if number not in finished and (images := read_page(name, number, held.store).images):
             held.ledger.add_page(name, PageInFlight(number, images[0].ordinal, len(images), LONG_AGO))
-    if now.pages:
+    if now.pages or now.after:
         held.ledger.move_cursor(name, pages=now.pages, total=now.total, after=now.after, listed=int(now.listed))
 
 

@@ -2,7 +2,8 @@
 
 A queue cannot promise that nothing is lost: kombu takes a message and notes it as taken in two steps, and a kill in
 between loses it. An image counts as lost when it has no outcome, is older than the oldest message in its queue, is not
-in a job that some worker has taken, and was all of that at the last look too. Waiting in a long queue is none of these.
+in a job that some worker has taken or that waits for another try, and was all of that at the last look too. Waiting in
+a long queue is none of these.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ NEXT_MESSAGES = 200
 def reconcile(submission: Submission, held: Resources) -> int:
     """Look once for lost images and put back those that were lost at the last look too; gives back how many."""
     name = submission.name
-    horizon = oldest_waiting(held, submission.task.priority)  # before `taken`: a message moves from here to there
-    in_hand = taken(name, held)
+    put_off = waiting(name, held)  # in this order: a job moves from here into the queue, and from there to a worker
+    horizon = oldest_waiting(held, submission.task.priority)
+    in_hand = put_off | taken(name, held)
     again = held.ledger.sent(name)
     missing = {
         ordinal: page
@@ -62,6 +64,15 @@ def taken(name: str, held: Resources) -> set[int]:
     """Ordinals in the jobs that workers have taken and not acknowledged."""
     jobs = _jobs(held.ledger.taken(), lambda entry: entry[0])
     return {image.ordinal for job in jobs if job.submission == name for image in job.images}
+
+
+def waiting(name: str, held: Resources) -> set[int]:
+    """Ordinals in the jobs that wait for another try."""
+    found: set[int] = set()
+    for text in held.ledger.put_off_jobs(name):
+        with suppress(ValueError, LookupError, TypeError, RecursionError):
+            found.update(int(image["ordinal"]) for image in json.loads(text)["images"])
+    return found
 
 
 def _jobs(found: Iterable[str], message_in: Callable[[Any], Any] = lambda message: message) -> Iterable[Job]:

@@ -96,15 +96,25 @@ class Listing(NamedTuple):
 
 
 def listing(name: str, held: Resources) -> Listing:
-    """What the pages say."""
+    """What the pages say, and behind the last one the note of where listing stood."""
     pages = sum(1 for _ in held.store.list(Location(held.settings.state_bucket, paths.pages(name))))
     if not pages:
-        return Listing(0, 0, "", False)
+        return Listing(0, 0, _noted_cursor(name, 0, held) or "", False)
     last = with_images = read_page(name, pages - 1, held.store)
     if not last.images and pages > 1:  # an empty last page stands behind a full one
         with_images = read_page(name, pages - 2, held.store)
     total = with_images.images[-1].ordinal + 1 if with_images.images else 0
-    return Listing(pages, total, last.after, last.last)
+    after = last.after if last.last else _noted_cursor(name, pages, held) or last.after
+    return Listing(pages, total, after, last.last)
+
+
+def _noted_cursor(name: str, pages: int, held: Resources) -> str | None:
+    """Where listing stood behind that many pages, when it was last noted; None for a note of earlier ones."""
+    try:
+        note = held.store.record(paths.cursor(name), dict)
+    except NotFoundError:
+        return None
+    return note["after"] if note.get("pages") == pages and isinstance(note.get("after"), str) else None
 
 
 def cancelled_since(name: str, held: Resources) -> datetime | None:

@@ -34,17 +34,33 @@ class Entry(NamedTuple):
     cursor: str
 
 
+class Look(NamedTuple):
+    """One look at a source: a key that is wanted, or None for anything else, and the cursor behind it."""
+
+    wanted: Listed | None
+    cursor: str
+
+
 def entries(submission: Submission, store: Store, after: str = "") -> Iterator[Entry]:
     """The wanted keys of a submission's source behind the cursor `after` (empty: from the beginning).
 
     Raises UsageError for a manifest that is not there, or that cannot be read at some line.
+    """
+    return (Entry(look.wanted, look.cursor) for look in looks(submission, store, after) if look.wanted)
+
+
+def looks(submission: Submission, store: Store, after: str = "") -> Iterator[Look]:
+    """The same source key by key, wanted or not: whoever has little time can stop before the next wanted one.
+
+    Raises what `entries` does.
     """
     source = Location.parse(submission.task.source).folder()
     if submission.manifest is None:
         found = _of_prefix(source, store, after)
     else:
         found = _of_manifest(Location.parse(submission.manifest), source.prefix, store, after)
-    return (entry for entry in found if submission.filters.want(entry.listed))
+    want = submission.filters.want
+    return (look if look.wanted and want(look.wanted) else Look(None, look.cursor) for look in found)
 
 
 def wanted(request: Request, settings: Settings) -> Iterator[Entry]:
@@ -58,16 +74,21 @@ def wanted(request: Request, settings: Settings) -> Iterator[Entry]:
     return entries(submission, Store(settings))
 
 
-def _of_prefix(source: Location, store: Store, after: str) -> Iterator[Entry]:
+def _of_prefix(source: Location, store: Store, after: str) -> Iterator[Look]:
     """Objects in a folder and below; the cursor is the key."""
-    for listed in store.list(source, after):
-        yield Entry(listed, listed.key)
+    for answer in store.list_by_answer(source, after):
+        for listed in answer:
+            after = listed.key
+            yield Look(listed, after)
+        if not answer:
+            yield Look(None, after)
 
 
-def _of_manifest(place: Location, below: str, store: Store, after: str) -> Iterator[Entry]:
+def _of_manifest(place: Location, below: str, store: Store, after: str) -> Iterator[Look]:
     """Keys of a manifest file; of an inventory, which is of a whole bucket, those that begin with `below`.
 
-    The cursor is the number of the file (an inventory has several) and of the line.
+    The cursor is the number of the file (an inventory has several) and of the line. What is before it has to be read
+    to be passed over; meanwhile the cursor stays.
     """
     suffix = place.prefix.rpartition(".")[2].lower()
     start_file, start_line = (int(part) for part in (after or "0:0").split(":"))
@@ -80,8 +101,7 @@ def _of_manifest(place: Location, below: str, store: Store, after: str) -> Itera
     for number, file in enumerate(files[start_file:], start_file):
         first = start_line if number == start_file else 0
         for line, listed in enumerate(_parsed(file, store, parse)):
-            if line >= first and listed is not None:
-                yield Entry(listed, f"{number}:{line + 1}")
+            yield Look(listed, f"{number}:{line + 1}") if line >= first else Look(None, after)
 
 
 def _parsed(file: Location, store: Store, parse: Parser) -> Iterator[Listed | None]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from celery import Celery, signals
+from celery.exceptions import Reject, Retry
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -39,8 +40,14 @@ _MODULES: dict[Role, list[str]] = {
     "training": ["training.runs.tasks"],
 }
 
-_CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+_CHATTY = ("celery.app.trace", "celery.beat", "celery.worker.request", "celery.worker.strategy")
 """Loggers that write two lines a message; our own write one an image."""
+
+_TRACING = "celery.app.trace"
+"""The logger that writes a traceback of every message that is given back."""
+
+_REPEATING = "celery.worker.consumer.consumer"
+"""The logger that writes a line at each try to reach the broker; our own says it once a minute."""
 
 _TELLING = ("botocore", "boto3", "urllib3")
 """Libraries whose lines at DEBUG hold whole requests and answers, with session tokens and keys in them."""
@@ -74,12 +81,13 @@ app.conf.update(
     worker_cancel_long_running_tasks_on_connection_loss=False,
     worker_hijack_root_logger=False,
     worker_redirect_stdouts=False,
+    worker_enable_prefetch_count_reduction=False,  # of no use where nothing is fetched ahead
     worker_send_task_events=False,
     worker_enable_remote_control=False,  # who may send a message could else tell workers to stop
     worker_consumer="worker.gate:GuardedConsumer",
     broker_connection_retry_on_startup=True,
     broker_connection_max_retries=None,
-    beat_scheduler="celery.beat:Scheduler",  # in memory: the other one keeps a pickle
+    beat_scheduler="worker.beat:PatientScheduler",  # in memory: Celery's own choice keeps a pickle
     result_backend=None,
 )
 
@@ -118,14 +126,19 @@ def connect(chosen: Settings | None = None, role: Role = "control") -> Celery:
 
 def run(role: Role, chosen: Settings, name: str, options: list[str]) -> None:
     """Serve a role's queue with these settings until told to stop. Blocks; ends its work cleanly on SIGTERM."""
+    from worker import broker
+
     adopt(chosen)
     connect(chosen, role).conf.include = _MODULES[role]
+    broker.use_for_redis()
     _be_seen(role, chosen)
     for logger in _TELLING:
         logging.getLogger(logger).setLevel(logging.INFO)
     if chosen.log_level != "DEBUG":
         for logger in _CHATTY:
             logging.getLogger(logger).setLevel(logging.WARNING)
+        logging.getLogger(_REPEATING).setLevel(logging.ERROR)
+        logging.getLogger(_TRACING).addFilter(logs.OneLine(Reject, Retry))
     arguments: list[Any] = ["worker", "--queues", f"photochrom.{role}", "--hostname", f"{name}@%h"]
     quiet = ["--loglevel", chosen.log_level, "--without-gossip", "--without-mingle", "--without-heartbeat"]
     bannerless = ["--quiet"] if chosen.log_format == "json" else []
@@ -146,8 +159,8 @@ def _be_seen(role: Role, chosen: Settings) -> None:
     exposition.serve(chosen.metrics_port, role)
 
 
-def send_job(job: Job, wait: float = 0, producer: Any = None) -> None:
-    """Put a job into the queue of its priority; it is given out after `wait` seconds at the earliest.
+def send_job(job: Job, producer: Any = None) -> None:
+    """Put a job into the queue of its priority.
 
     Raises RetryableError when Redis is away.
     """
@@ -157,7 +170,6 @@ def send_job(job: Job, wait: float = 0, producer: Any = None) -> None:
             args=[job.message()],
             argsrepr=job.submission,  # otherwise every key is written twice
             priority=job.task.priority,
-            countdown=wait or None,
             producer=producer,
         )
 
@@ -181,6 +193,8 @@ def mark_ready() -> None:
     name = os.environ.get(READY_FILE)
     if name and not drain.is_draining():
         Path(name).touch()
+        if drain.is_draining():  # from just now on
+            mark_unready()
 
 
 def mark_unready() -> None:

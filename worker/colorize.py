@@ -6,13 +6,12 @@ Only a small gray copy goes through the model, and only chroma comes back; the p
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import numpy as np
 
 from worker.digest import sha256_of
-from worker.errors import AccessDeniedFault, ImageFault, RefusedFault, RetryableError
+from worker.errors import AccessDeniedFault, ImageFault, RetryableError
 from worker.job import MOST_KEY_BYTES, Image, Job, Task
 from worker.photo import luma, orientation
 from worker.photo.jpeg import chroma as jpeg_chroma
@@ -90,24 +89,12 @@ def fetch(image: Image, job: Job, engine: Engine, store: Store, settings: Settin
         raise ImageFault("name-too-long", f"the result's key would have more than {MOST_KEY_BYTES} bytes")
     options = _options(job.task, image.key, settings)
     provenance = provenance_of(image, job, engine.card, engine.promotion, options.identity())
-    with _names_told_apart(job.task.destination, store):
-        there = result_there(store, place)
+    there = result_there(store, place)
     left = notes_if_left(provenance, there, place, job.task.stale)
     if left is not None:
         return Current(left)
-    with _names_told_apart(job.task.source, store):
-        stored, file = _download(image, job, store, settings)
+    stored, file = _download(image, job, store, settings)
     return Source(file, provenance.of_source(stored.etag, stored.size), there, engine)
-
-
-@contextmanager
-def _names_told_apart(folder: str, store: Store) -> Iterator[None]:
-    """What S3 refuses for one name alone is the image's fault: a name with a zero in it ends no worker."""
-    try:
-        yield
-    except RefusedFault as error:
-        next(store.list(Location.parse(folder).folder()), None)  # refused for all: then this says so, too
-        raise ImageFault("denied", f"S3 takes no such name: {error}") from error
 
 
 def _check_followed(task: Task, engine: Engine) -> None:

@@ -42,11 +42,14 @@ def redis_translated() -> Iterator[None]:
 
 
 @contextmanager
-def locked(client: Any, name: str, seconds: float) -> Iterator[bool]:
-    """Whether nobody else holds the lock; kept until the end, or some seconds after this process was killed."""
-    lock = client.lock(keys.lock(name), timeout=seconds, blocking=False, thread_local=False)
+def locked(client: Any, name: str, seconds: float, patience: float = 0.0) -> Iterator[bool]:
+    """Whether nobody else holds the lock, or gives it back within `patience` seconds.
+
+    Kept until the end, or some seconds after this process was killed.
+    """
+    lock = client.lock(keys.lock(name), timeout=seconds, thread_local=False)
     with redis_translated():
-        held = lock.acquire()
+        held = lock.acquire(blocking=patience > 0, blocking_timeout=patience)
     if not held:
         yield False
         return

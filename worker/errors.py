@@ -3,16 +3,17 @@
     PhotochromError
     |- UsageError            the caller asked for something that cannot be: told at once, nothing started
     |- RetryableError        the world's fault, and it may pass: tried again, nothing recorded
+    |  |- CredentialsError   S3 cannot be asked: no credentials, expired ones, a profile that is missing
+    |  `- RefusedError       S3 refuses a request for a reason that is not known
     |- ImageFault            this image's fault: quarantined with its reason, its neighbours go on
     `- WorkerFault           this worker's fault: the image is handed back untouched, nothing is quarantined
        |- AccessDeniedFault  S3 lets this worker's credentials not do it
-       |- RefusedFault       S3 refuses a request as such
        |- CheckpointError    a model that is missing, altered, or does not fit
        |  `- VersionGoneError  a version that is not, or no longer, in the state bucket
        |- DiskFullFault      there is no room for what an image needs
        `- OutOfMemoryFault   may be this worker's fault or this image's: the start counts towards poison
 
-Foreign exceptions are translated where they enter: S3's in `store.py`, Redis's in `connection.py`, the codecs' in
+Foreign exceptions are translated where they enter: S3's in `s3_errors.py`, Redis's in `connection.py`, the codecs' in
 `photo/`, safetensors' in `models/checkpoint.py`, the machine's own in `shortage.py`.
 """
 
@@ -29,6 +30,18 @@ class RetryableError(PhotochromError):
     """A passing fault: throttling, a time-out, a lost connection, a 5xx answer."""
 
 
+class CredentialsError(RetryableError):
+    """S3 cannot be asked: no credentials, expired ones, a profile that is missing. A client made anew may do better."""
+
+
+class RefusedError(RetryableError):
+    """S3 refuses what is asked of `url`, s3://bucket/key, by a code that is not known: it may pass, or stay so."""
+
+    def __init__(self, message: str, url: str = "") -> None:
+        super().__init__(message)
+        self.url = url
+
+
 class ImageFault(PhotochromError):
     """This photograph cannot be coloured. `reason` is a stable word to count and filter by."""
 
@@ -43,10 +56,6 @@ class WorkerFault(PhotochromError):
 
 class AccessDeniedFault(WorkerFault):
     """S3 does not let these credentials do it: for one object that may be the object's own doing."""
-
-
-class RefusedFault(WorkerFault):
-    """S3 refuses a request as such: for one object that may be the doing of its name."""
 
 
 class CheckpointError(WorkerFault):

@@ -10,7 +10,9 @@ import atexit
 import os
 import re
 import shutil
+import struct
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +32,9 @@ FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Names the folder of the files; prometheus_client's own name for it."""
 
 _FILE = re.compile(r"(?:counter|histogram|summary|gauge_[a-z]+)_(\d+)\.db")
+
+_REST = 0
+"""Stands where the number of a process stands: the files with the sums of all children that have ended."""
 
 _server: list[Any] = []
 _beside: list[Collector] = []
@@ -87,17 +92,40 @@ class Beside:
 
 
 class Counted:
-    """What several processes counted. What is true only of the living is forgotten of those that were killed."""
+    """What several processes counted. What is true only of the living is forgotten of those that were killed; what
+    they counted is added up in one file of each kind, so that files do not become more with each child that ends.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # two who ask at once would add up the same file
 
     def collect(self) -> Iterator[Metric]:
         """As prometheus_client asks for it."""
-        from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+        from prometheus_client.multiprocess import MultiProcessCollector
 
-        folder = os.environ[FOLDER]
-        for pid in {int(found[1]) for path in Path(folder).iterdir() if (found := _FILE.fullmatch(path.name))}:
-            if not _is_alive(pid):
-                mark_process_dead(pid, folder)
-        yield from MultiProcessCollector(None, folder).collect()
+        folder = Path(os.environ[FOLDER])
+        with self._lock:
+            for path in folder.iterdir():
+                found = _FILE.fullmatch(path.name)
+                if found and int(found[1]) != _REST and not _is_alive(int(found[1])):
+                    _add_to_rest(path)
+            collected = list(MultiProcessCollector(None, str(folder)).collect())
+        yield from collected
+
+
+def _add_to_rest(path: Path) -> None:
+    """Add up what a process counted that has ended, and remove its file; gauges are true only of the living."""
+    from prometheus_client.mmap_dict import MmapedDict
+
+    kind = path.name.partition("_")[0]
+    if kind != "gauge":
+        with suppress(RuntimeError, ValueError, struct.error):  # it was killed as it began the file
+            counted = list(MmapedDict.read_all_values_from_file(str(path)))
+            rest = MmapedDict(str(path.with_name(f"{kind}_{_REST}.db")))
+            for key, value, timestamp, _ in counted:
+                rest.write_value(key, rest.read_value(key)[0] + value, timestamp)
+            rest.close()
+    path.unlink(missing_ok=True)
 
 
 class Process:

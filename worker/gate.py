@@ -21,8 +21,8 @@ from kombu.utils import json
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from redis.exceptions import DataError
 
+from worker.consumer import PatientConsumer
 from worker.errors import UsageError
-from worker.heartbeat import PatientConsumer
 
 log = logging.getLogger("photochrom.queue")
 

@@ -15,7 +15,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from celery import bootsteps
-from celery.worker.consumer import Consumer
 
 from worker.errors import UsageError
 from worker.settings import settings
@@ -75,12 +74,10 @@ class Heartbeat(bootsteps.StartStopStep):
 
     def start(self, parent: Any) -> None:
         beat()
-        parent.timer.call_repeatedly(BEAT_SECONDS, beat)
+        parent.timer.call_repeatedly(BEAT_SECONDS, _beat_unless_stuck, (parent,))
 
 
-class PatientConsumer(Consumer):
-    """Celery's consumer, which shows that it is alive while it waits for the broker."""
-
-    def ensure_connected(self, conn: Any) -> Any:
-        with beating():
-            return super().ensure_connected(conn)
+def _beat_unless_stuck(parent: Any) -> None:
+    """A process that takes nothing although it could is as good as dead."""
+    if not parent.consumer.intake.stuck:
+        beat()

@@ -27,7 +27,7 @@ UNACKED_MUTEX = "photochrom:unacked-mutex:{role}"
 
 _PARTS = (
     "done", "quarantined", "reasons", "faults", "notes", "starts", "sent", "pages", "cursor", "suspects", "cancelled",
-    "samples",
+    "samples", "due",
 )  # fmt: skip
 
 
@@ -39,7 +39,8 @@ def of(submission: str, part: str) -> str:
     that. starts: hash, ordinal to the tokens of its starts without an outcome. sent: hash, ordinal to the time of its
     own last job. pages: hash, unfinished page to its first ordinal, count and time of its jobs. cursor: hash, how far
     listing has come. suspects: set of ordinals that looked lost at the last look. cancelled: exists when the submission
-    is. samples: list, oldest first, of times within the last minutes and how many images had ended then.
+    is. samples: list, oldest first, of times within the last minutes and how many images had ended then. due: sorted
+    set, by the time when they are to be sent, of jobs that wait for another try.
     """
     if part not in _PARTS:
         raise KeyError(part)

@@ -29,6 +29,10 @@ SAMPLE_SECONDS = 10
 """Between two samples for it, at least."""
 
 
+MOST_DUE = 10_000
+"""Jobs of a submission that wait for another try: what the reconciler reads at a look."""
+
+
 class Standing(Enum):
     """What a worker may do with an image that it is about to start."""
 
@@ -88,6 +92,7 @@ class Ledger:
         self._end_script = self._redis.register_script(scripts.PASS_AWAY + scripts.END)
         self._start_script = self._redis.register_script(scripts.PASS_AWAY + scripts.START)
         self._note_sent_script = self._redis.register_script(scripts.PASS_AWAY + scripts.NOTE_SENT)
+        self._put_off_script = self._redis.register_script(scripts.PASS_AWAY + scripts.PUT_OFF)
         self._give_back_script = self._redis.register_script(scripts.GIVE_BACK)
         self._merge_script = self._redis.register_script(scripts.MERGE)
 
@@ -316,6 +321,33 @@ class Ledger:
             before = pipe.execute()[0]
         return {int(ordinal) for ordinal in before}
 
+    # Jobs that wait for another try
+
+    def put_off(self, submission: str, job: str, wait: float) -> bool:
+        """Keep a job, as JSON, until it is due in `wait` seconds; False where too many wait already.
+
+        What waits in a worker's memory would be lost with it for a while, and wait behind its other jobs.
+        """
+        arguments: list[str | float] = [repr(self.now() + wait), job, MOST_DUE, submission, KEPT_AFTER_END]
+        with redis_translated():
+            return bool(self._put_off_script(keys=[keys.of(submission, "due"), keys.ACTIVE], args=arguments))
+
+    def put_off_jobs(self, submission: str) -> list[str]:
+        """All that wait, as JSON."""
+        with redis_translated():
+            return self._redis.zrange(keys.of(submission, "due"), 0, -1)
+
+    def due(self, submission: str, most: int) -> list[str]:
+        """Those whose time has come, the earliest first."""
+        now = self.now()
+        with redis_translated():
+            return self._redis.zrangebyscore(keys.of(submission, "due"), "-inf", now, start=0, num=most)
+
+    def remove_due(self, submission: str, job: str) -> None:
+        """One that has been sent."""
+        with redis_translated():
+            self._redis.zrem(keys.of(submission, "due"), job)
+
     # The queue, and Redis itself
 
     def taken(self) -> list[str]:
@@ -379,9 +411,12 @@ class Ledger:
             self._merge_script(keys=[*parts, *said], args=list(chain(*reasons.items())), client=pipe)
             pipe.execute()
 
-    def lock(self, name: str) -> AbstractContextManager[bool]:
-        """Whether nobody else holds the lock; kept until the end, or some seconds after this process was killed."""
-        return locked(self._redis, name, self._lock_seconds)
+    def lock(self, name: str, patience: float = 0.0) -> AbstractContextManager[bool]:
+        """Whether nobody else holds the lock, or gives it back within `patience` seconds.
+
+        Kept until the end, or some seconds after this process was killed.
+        """
+        return locked(self._redis, name, self._lock_seconds, patience)
 
 
 def _ask_ended(pipe: redis.client.Pipeline, submission: str, ordinals: list[int]) -> None:

@@ -71,6 +71,19 @@ class Json(logging.Formatter):
         return json.dumps(said, default=str)
 
 
+class OneLine(logging.Filter):
+    """Takes the traceback from lines about exceptions of some kinds: the message says why."""
+
+    def __init__(self, *kinds: type[BaseException]) -> None:
+        super().__init__()
+        self._kinds = kinds
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], self._kinds):
+            record.exc_info = record.exc_text = None
+        return True
+
+
 def dress(logger: logging.Logger, log_format: str) -> None:
     """Let the handlers of a logger write lines of the format `people` or `json`. To do it twice is to do it once."""
     for handler in logger.handlers:

@@ -22,6 +22,11 @@ def page(name: str, number: int) -> str:
     return f"{pages(name)}{number:08d}.json"
 
 
+def cursor(name: str) -> str:
+    """Where listing stood some time ago behind the last page, in a source that holds few photographs."""
+    return f"submissions/{name}/cursor.json"
+
+
 def ended(name: str) -> str:
     return f"submissions/{name}/ended.json"
 

@@ -1,6 +1,7 @@
 """How a job is worked through: image after image, each with exactly one outcome, and what is left is given back.
 
-While an image is coloured, the next one is fetched and the result of the one before it is stored.
+While an image is coloured, the next one is fetched and the result of the one before it is stored. A start lasts only
+while the image is decoded, computed and encoded: what fails or dies while S3 is asked is never held against it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,10 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, repeat
 from typing import TypeVar
 
 from worker import metrics
@@ -22,15 +22,25 @@ from worker.allowed import check_allowed
 from worker.colorize import Coloured, Current, Source, colour, fetch, store_result
 from worker.company import Company
 from worker.engine import Engine
-from worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
+from worker.errors import (
+    CheckpointError,
+    ImageFault,
+    OutOfMemoryFault,
+    PhotochromError,
+    RefusedError,
+    RetryableError,
+    WorkerFault,
+)
 from worker.job import Image, Job
 from worker.ledger import Standing, Start
 from worker.outcomes import poison, record_quarantined
 from worker.pipeline import Behind, brought_ahead
+from worker.refusal import refusals_judged
 from worker.resources import Resources
 from worker.scratch import IN_MEMORY
 from worker.serving import engine_for
 from worker.shortage import shortages_translated
+from worker.store import Location
 
 log = logging.getLogger("photochrom.worker")
 
@@ -81,6 +91,11 @@ class _Run:
         return isinstance(self.left.fault, WorkerFault) or not self.may_go_on()
 
     def fetch(self, image: Image) -> Source | Current:
+        """Tried as often as it takes, within bounds. Raises any of the error tree, and nothing else."""
+        with _asking_s3(image, self):
+            return _with_retries(partial(self._fetch, image), image, self)
+
+    def _fetch(self, image: Image) -> Source | Current:
         check_allowed(self.job.task, self.held.settings)
         engine = self.engines(self.job.task.model)  # for each image: a champion may change in the middle of a job
         self.versions[image.ordinal] = engine.card.sha256
@@ -106,8 +121,12 @@ def run_job(
         return Leftover(waiting, singly=True)
     if not waiting:
         return Leftover()
-    with suppress(ImageFault):  # every image will say so
-        engines(job.task.model)  # one that does not load is no image's fault: the job goes back as it is
+    try:
+        engines(job.task.model)
+    except ImageFault:
+        pass  # every image will say so
+    except (CheckpointError, RetryableError) as fault:  # no image's fault, and this worker may serve other jobs
+        return Leftover(waiting, fault)
     run = _Run(job, engines, held, may_go_on, COMPANY.alone if suspect else COMPANY.shared)
     with Behind("store") as storing:
         cancelled = not _work_through(waiting, run, storing)
@@ -127,6 +146,7 @@ def _work_through(images: list[Image], run: _Run, storing: Behind) -> bool:
             if run.is_over:
                 run.left.images += images[place:]
                 return True
+            wait([source])
             start = run.held.ledger.start(run.job.submission, image.ordinal)
             if start.standing is Standing.CANCELLED:
                 return False
@@ -138,19 +158,18 @@ def _work_through(images: list[Image], run: _Run, storing: Behind) -> bool:
 def _run_image(
     image: Image, start: Start, source: Future[Source | Current], run: _Run, storing: Behind, in_hand: ExitStack
 ) -> None:
-    """One image to its outcome, or into what is left; or to its result, which takes what is in hand along."""
+    """One fetched image to its outcome, or into what is left; or to its result, which takes what is in hand along."""
     with _outcome(image, start, run):
         with _in_turn(image, run, storing):
             if start.number > run.held.settings.max_starts:
                 raise poison(image, start.number - 1)
-            fetched: Iterator[Callable[[], Source | Current]] = chain(
-                [source.result], repeat(partial(run.fetch, image))
-            )
-            result = _with_retries(lambda: _colour(image, next(fetched)(), run), image, run)
+            result = _colour(image, source.result(), run)
         if isinstance(result, Current):
             _record_done(image, result.notes, run)
             return
         in_hand.enter_context(result.written.body)
+        with suppress(RetryableError):  # Redis is away; the image's end will take the start away
+            run.held.ledger.give_back(run.job.submission, image.ordinal, start)
         size = result.written.body.seek(0, os.SEEK_END)
         _store_behind(partial(_store, image, start, result, run), in_hand, storing)
         if size > MOST_BEHIND:
@@ -193,8 +212,29 @@ def _store_behind(work: Callable[[], None], in_hand: ExitStack, storing: Behind)
 def _store(image: Image, start: Start, result: Coloured, run: _Run) -> None:
     """From a result to the image's outcome, or into what is left."""
     with _outcome(image, start, run):
-        notes = _with_retries(partial(store_result, result, run.job, run.held.store), image, run)
+        with _asking_s3(image, run):
+            notes = _with_retries(partial(store_result, result, run.job, run.held.store), image, run)
         _record_done(image, notes, run, result.provenance.model_sha256)
+
+
+@contextmanager
+def _asking_s3(image: Image, run: _Run) -> Iterator[None]:
+    """What fails within says nothing about what the image holds: it may pass, or is the worker's fault.
+
+    What nobody foresaw passes, too; where it stays so for this image alone, it is judged like a refusal of S3.
+    """
+    with refusals_judged(image, run.job, run.held.store, run.held.settings):
+        try:
+            with shortages_translated():
+                yield
+        except OutOfMemoryFault as fault:
+            raise WorkerFault(f"{fault} while S3 was asked") from fault
+        except PhotochromError:
+            raise
+        except Exception as error:
+            log.exception("not foreseen at %s", image.key, extra=_extra("image_retried", image, run))
+            url = str(Location.parse(run.job.task.source)._replace(prefix=image.key))
+            raise RefusedError(f"not foreseen: {type(error).__name__}", url) from error
 
 
 @contextmanager
@@ -236,7 +276,7 @@ def _extra(action: str, image: Image, run: _Run, **more: object) -> dict[str, ob
 
 def _with_retries(work: Callable[[], Result], image: Image, run: _Run) -> Result:
     """What the work gives back; a fault that may pass is waited for, some times, while the run may go on."""
-    for wait in (FIRST_WAIT * 2**attempt for attempt in range(TRIES - 1)):
+    for seconds in (FIRST_WAIT * 2**attempt for attempt in range(TRIES - 1)):
         try:
             return work()
         except RetryableError as error:
@@ -244,5 +284,5 @@ def _with_retries(work: Callable[[], Result], image: Image, run: _Run) -> Result
                 raise
             metrics.RETRIES.inc()
             log.info("again %s: %s", image.key, error, extra=_extra("image_retried", image, run))
-            time.sleep(wait * random.uniform(0.5, 1.5))
+            time.sleep(seconds * random.uniform(0.5, 1.5))
     return work()

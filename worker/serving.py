@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from worker import metrics
+from worker.background import every
 from worker.engine import Engine
 from worker.errors import CheckpointError, ImageFault, PhotochromError, VersionGoneError
 from worker.models.registry import CHAMPION, Pointer, Registry
 from worker.resources import resources
 
 log = logging.getLogger("photochrom.worker")
+
+AGAIN_SECONDS = 30.0
+"""Between two tries of a model that could not be loaded."""
 
 
 class Serving:
@@ -29,6 +36,7 @@ class Serving:
         self._champion: Engine | None = None
         self._pinned: dict[str, Engine] = {}
         self._refused: Pointer | None = None
+        self._unloadable: dict[str, tuple[float, CheckpointError]] = {}
 
     def engine(self, model: str) -> Engine:
         """The engine of `champion`, a starter or a version. Raises CheckpointError, RetryableError, ImageFault."""
@@ -40,7 +48,9 @@ class Serving:
         return self._champion
 
     def _first(self) -> Engine:
-        engine = self._load(self._registry.pointer())
+        pointer = self._registry.pointer()
+        with self._not_too_often(pointer.promotion.sha256):
+            engine = self._load(pointer)
         metrics.served(engine, None, "champion")
         return engine
 
@@ -68,14 +78,7 @@ class Serving:
 
     def follow(self, interval: float) -> threading.Thread:
         """Look every so many seconds, also while nothing is to be coloured, for as long as this process lives."""
-        thread = threading.Thread(target=self._follow, args=(interval,), name="model", daemon=True)
-        thread.start()
-        return thread
-
-    def _follow(self, interval: float) -> None:
-        pause = threading.Event()
-        while not pause.wait(interval):
-            self.look()
+        return every(interval, self.look, "model")
 
     def _load(self, pointer: Pointer) -> Engine:
         now = self._champion
@@ -97,11 +100,24 @@ class Serving:
             return champion
         with self._loading:
             if model not in self._pinned:
-                engine = Engine.load(self._weights(model))
-                engine.check()
+                with self._not_too_often(model):
+                    engine = Engine.load(self._weights(model))
+                    engine.check()
                 metrics.served(engine, next(iter(self._pinned.values()), None), "pinned")
                 self._pinned = {model: engine}
             return self._pinned[model]
+
+    @contextmanager
+    def _not_too_often(self, model: str) -> Iterator[None]:
+        """A model that could not be loaded is tried again only after a while: it may be large, and many may ask."""
+        until, error = self._unloadable.get(model, (0.0, None))
+        if error and time.monotonic() < until:
+            raise CheckpointError(str(error)) from error
+        try:
+            yield
+        except CheckpointError as error:
+            self._unloadable = {model: (time.monotonic() + AGAIN_SECONDS, error)}
+            raise
 
     def _weights(self, model: str) -> Path:
         try:

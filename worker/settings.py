@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     s3_region: str = Field("us-east-1", description="region of the buckets")
     s3_timeout: PositiveFloat = Field(30.0, description="seconds without an answer before a call counts as failed")
     s3_attempts: PositiveInt = Field(5, description="tries of one S3 call, with backoff, within the worker")
+    s3_slowest: PositiveInt = Field(
+        65_536, description="bytes a second: a call that is slower, S3_TIMEOUT and its size reckoned, counts as failed"
+    )
+    refused_attempts: PositiveInt = Field(
+        8, description="deliveries before an image that S3 refuses alone, for an unknown reason, is quarantined"
+    )
     state_bucket: str = Field("photochrom-state", description="bucket for submissions, outcomes and models")
 
     read_from: Prefixes = Field((), description="what a worker may read: s3://bucket/prefix, separated by commas")

@@ -1,38 +1,26 @@
-"""S3: the one place that talks to it, and the one seam where its errors become ours."""
+"""S3: the one place that talks to it. What comes out of that becomes errors of ours in `s3_errors.py`."""
 
 from __future__ import annotations
 
 import io
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import partial
 from itertools import chain
 from typing import Any, BinaryIO, NamedTuple, TypeVar
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    HTTPClientError,
-    NoCredentialsError,
-    ParamValidationError,
-    PartialCredentialsError,
-)
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from worker import s3_client
-from worker.errors import (
-    AccessDeniedFault,
-    ImageFault,
-    PhotochromError,
-    RefusedFault,
-    RetryableError,
-    UsageError,
-    WorkerFault,
-)
+from worker.errors import CredentialsError, PhotochromError, UsageError, WorkerFault
+from worker.s3_deadline import Call
+from worker.s3_errors import ConflictError as ConflictError
+from worker.s3_errors import NotFoundError as NotFoundError
+from worker.s3_errors import s3_translated
 from worker.scratch import IN_MEMORY, scratch
 from worker.settings import Settings
 
@@ -42,28 +30,6 @@ PART_BYTES = 32 * 2**20
 """Objects of more bytes are written in parts of so many."""
 
 Record = TypeVar("Record")
-
-ABSENT = ("404", "NoSuchKey", "NotFound")
-CONFLICT = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed")
-DENIED = ("403", "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "TokenRefreshRequired")
-PASSING_4XX = (
-    "RequestTimeout",
-    "BadDigest",
-    "IncompleteBody",
-    "XAmzContentSHA256Mismatch",
-    "OperationAborted",
-    "NoSuchUpload",
-)
-NO_BUCKET = ("NoSuchBucket",)
-ARCHIVED = ("InvalidObjectState",)
-
-
-class NotFoundError(PhotochromError):
-    """There is no such object; the caller knows what that means."""
-
-
-class ConflictError(PhotochromError):
-    """A conditional write lost: somebody else wrote first."""
 
 
 class Location(NamedTuple):
@@ -118,10 +84,25 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._clients = s3_client.Client(settings)
 
-    @cached_property
+    @property
     def _client(self) -> Any:
-        return s3_client.client(self._settings)
+        return self._clients.get()
+
+    def _within(self, size: int = 0, connection: Any = None) -> AbstractContextManager[Call]:
+        """Within it one call is made, with a body of so many bytes, and has to be through in time."""
+        return self._clients.deadlines.within(size, connection)
+
+    @contextmanager
+    def _asking(self, what: str) -> Iterator[None]:
+        """Within it whatever fails becomes an error of ours; after a fault of the credentials they are read anew."""
+        try:
+            with s3_translated(what):
+                yield
+        except CredentialsError:
+            self._clients.renew()
+            raise
 
     def list(self, location: Location, after: str = "") -> Iterator[Listed]:
         """Objects whose key starts with the location's prefix, in the server's order, those behind `after` only.
@@ -129,9 +110,16 @@ class Store:
         A server may keep an order of its own, as long as it goes on behind a key where that key stands. SeaweedFS
         does, folder by folder, but for one case: told to start after `x`, it leaves out `x/1`, which comes next.
         """
+        return chain.from_iterable(self.list_by_answer(location, after))
+
+    def list_by_answer(self, location: Location, after: str = "") -> Iterator[Sequence[Listed]]:
+        """The same objects, those of each answer of the server together; there may be answers with none.
+
+        Whoever has little time can stop between two answers, however few objects there are.
+        """
         if after and self._leaves_out_below(location.bucket, after):
-            yield from self._list(location.bucket, after + "/", "")
-        yield from self._list(location.bucket, location.prefix, after)
+            yield from self._answers(location.bucket, after + "/", "")
+        yield from self._answers(location.bucket, location.prefix, after)
 
     def _leaves_out_below(self, bucket: str, key: str) -> bool:
         below = key + "/"
@@ -140,24 +128,33 @@ class Store:
         return not any(item.key.startswith(below) for item in self._list(bucket, key, key))
 
     def _list(self, bucket: str, prefix: str, after: str) -> Iterator[Listed]:
-        pages = self._client.get_paginator("list_objects_v2")
-        with _translated(f"s3://{bucket}/{prefix}"):
-            for page in pages.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
-                for item in page.get("Contents", ()):
-                    yield Listed(item["Key"], item["ETag"], item["Size"])
+        return chain.from_iterable(self._answers(bucket, prefix, after))
+
+    def _answers(self, bucket: str, prefix: str, after: str) -> Iterator[Sequence[Listed]]:
+        for page in self._pages(Bucket=bucket, Prefix=prefix, StartAfter=after):
+            yield [Listed(item["Key"], item["ETag"], item["Size"]) for item in page.get("Contents", ())]
 
     def folders(self, location: Location) -> Iterator[str]:
         """Names of the folders directly inside a folder."""
         inside = location.folder()
-        pages = self._client.get_paginator("list_objects_v2")
-        with _translated(str(inside)):
-            for page in pages.paginate(Bucket=inside.bucket, Prefix=inside.prefix, Delimiter="/"):
-                for item in page.get("CommonPrefixes", ()):
-                    yield item["Prefix"].removeprefix(inside.prefix).rstrip("/")
+        for page in self._pages(Bucket=inside.bucket, Prefix=inside.prefix, Delimiter="/"):
+            for item in page.get("CommonPrefixes", ()):
+                yield item["Prefix"].removeprefix(inside.prefix).rstrip("/")
+
+    def _pages(self, **asked: str) -> Iterator[dict[str, Any]]:
+        what = f"s3://{asked['Bucket']}/{asked['Prefix']}"
+        with self._asking(what):
+            pages = iter(self._client.get_paginator("list_objects_v2").paginate(**asked))
+        while True:
+            with self._asking(what), self._within():  # whoever takes the pages may take their time between two
+                page = next(pages, None)
+            if page is None:
+                return
+            yield page
 
     def head(self, bucket: str, key: str) -> Stored:
         """What is known of an object without its bytes (`data` is empty). Raises NotFoundError."""
-        with _translated(f"s3://{bucket}/{key}"):
+        with self._asking(f"s3://{bucket}/{key}"), self._within():
             return _stored(self._client.head_object(Bucket=bucket, Key=key), b"")
 
     def get(self, bucket: str, key: str, most: int | None = None) -> Stored:
@@ -165,8 +162,9 @@ class Store:
 
         With `most`, an object of more bytes is not downloaded: `data` stays empty while `size` says how large it is.
         """
-        with _translated(f"s3://{bucket}/{key}"):
+        with self._asking(f"s3://{bucket}/{key}"), self._within() as call:
             answer = self._client.get_object(Bucket=bucket, Key=key)
+            call.expect(answer["ContentLength"])
             with closing(answer["Body"]) as body:  # its own `with` gives the raw stream, which verifies nothing
                 fits = most is None or answer["ContentLength"] <= most
                 return _stored(answer, body.read() if fits else b"")
@@ -177,8 +175,9 @@ class Store:
         Of an object of more than `most` bytes nothing is fetched, while `size` says how large it is. Raises
         NotFoundError.
         """
-        with _translated(f"s3://{bucket}/{key}"):
+        with self._asking(f"s3://{bucket}/{key}"), self._within() as call:
             answer = self._client.get_object(Bucket=bucket, Key=key)
+            call.expect(answer["ContentLength"])
             with closing(answer["Body"]) as body:
                 return _stored(answer, b""), _as_file(body, answer["ContentLength"], most)
 
@@ -188,8 +187,9 @@ class Store:
         Of an object of more than `most` bytes nothing is downloaded, while `size` says how large it is. On a fault the
         file holds a part of the object.
         """
-        with _translated(f"s3://{bucket}/{key}"):
+        with self._asking(f"s3://{bucket}/{key}"), self._within() as call:
             answer = self._client.get_object(Bucket=bucket, Key=key)
+            call.expect(answer["ContentLength"])
             with closing(answer["Body"]) as body:
                 if answer["ContentLength"] <= most:
                     shutil.copyfileobj(body, into, STREAM_BYTES)
@@ -197,9 +197,15 @@ class Store:
 
     def open(self, bucket: str, key: str) -> io.BufferedReader:
         """The object as a stream to read once, from the beginning. Raises NotFoundError."""
-        with _translated(f"s3://{bucket}/{key}"):
+        with self._asking(f"s3://{bucket}/{key}"), self._within() as call:
             body = self._client.get_object(Bucket=bucket, Key=key)["Body"]
-        return io.BufferedReader(_Stream(body, f"s3://{bucket}/{key}"), STREAM_BYTES)
+
+        @contextmanager
+        def reading(size: int) -> Iterator[None]:
+            with self._asking(f"s3://{bucket}/{key}"), self._within(size, call.connection):
+                yield
+
+        return io.BufferedReader(_Stream(body, reading), STREAM_BYTES)
 
     def put(
         self,
@@ -223,7 +229,7 @@ class Store:
         if len(first) == PART_BYTES:
             parts = chain([first], iter(lambda: file.read(PART_BYTES), b""))
             return self.put_parts(bucket, key, parts, content_type, metadata, condition)
-        with _translated(f"s3://{bucket}/{key}"):
+        with self._asking(f"s3://{bucket}/{key}"), self._within(len(first)):
             answer = self._client.put_object(
                 Bucket=bucket, Key=key, Body=first, ContentType=content_type, Metadata=metadata or {}, **condition
             )
@@ -265,21 +271,27 @@ class Store:
         By hand, since boto3's transfer manager passes no condition on. Parts but the last are at least 5 MiB. What was
         begun and not completed is taken back. Raises ConflictError when the condition does not hold.
         """
-        with _translated(f"s3://{bucket}/{key}"):
+        asking = partial(self._asking, f"s3://{bucket}/{key}")  # each call by itself: the parts may fail otherwise
+        with asking(), self._within():
             begun = self._client.create_multipart_upload(
                 Bucket=bucket, Key=key, ContentType=content_type, Metadata=metadata or {}, ChecksumAlgorithm="CRC32"
             )
-            upload = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
-            try:
-                written = [self._upload_part(upload, number, part) for number, part in enumerate(parts, 1)]
+        upload = {"Bucket": bucket, "Key": key, "UploadId": begun["UploadId"]}
+        size, written = 0, []
+        try:
+            for number, part in enumerate(parts, 1):
+                with asking(), self._within(len(part)):
+                    written.append(self._upload_part(upload, number, part))
+                size += len(part)
+            with asking(), self._within(size):  # the server may put them together only now
                 answer = self._client.complete_multipart_upload(
                     **upload, MultipartUpload={"Parts": written}, **(condition or {})
                 )
-                return str(answer["ETag"])
-            except BaseException:
-                with suppress(ClientError, BotoCoreError):  # what went wrong first is what is told
-                    self._client.abort_multipart_upload(**upload)
-                raise
+            return str(answer["ETag"])
+        except BaseException:
+            with suppress(PhotochromError), asking(), self._within():  # what went wrong first is what is told
+                self._client.abort_multipart_upload(**upload)
+            raise
 
     def _upload_part(self, upload: dict[str, str], number: int, part: bytes) -> dict[str, Any]:
         answer = self._client.upload_part(**upload, PartNumber=number, Body=part, ChecksumAlgorithm="CRC32")
@@ -288,13 +300,13 @@ class Store:
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; fine when it is not there. Nothing but the clearing away of models asks for this."""
-        with _translated(f"s3://{bucket}/{key}"):
+        with self._asking(f"s3://{bucket}/{key}"), self._within():
             self._client.delete_object(Bucket=bucket, Key=key)
 
     def create_bucket(self, bucket: str) -> None:
         """Make a bucket; fine when it is there already."""
         try:
-            with _translated(f"s3://{bucket}"):
+            with self._asking(f"s3://{bucket}"), self._within():
                 self._client.create_bucket(Bucket=bucket)
         except ConflictError:
             pass
@@ -312,16 +324,16 @@ def _as_file(body: Any, size: int, most: int) -> BinaryIO:
 
 
 class _Stream(io.RawIOBase):
-    """A body being downloaded, with errors of ours."""
+    """A body being downloaded; each read of so many bytes is made within `reading`."""
 
-    def __init__(self, body: Any, what: str) -> None:
-        self._body, self._what = body, what
+    def __init__(self, body: Any, reading: Callable[[int], AbstractContextManager[None]]) -> None:
+        self._body, self._reading = body, reading
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        with _translated(self._what):
+        with self._reading(len(buffer)):
             data = self._body.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -333,38 +345,3 @@ class _Stream(io.RawIOBase):
 
 def _stored(answer: dict[str, Any], data: bytes) -> Stored:
     return Stored(data, answer["ETag"], answer["ContentLength"], answer.get("Metadata", {}), answer.get("LastModified"))
-
-
-@contextmanager
-def _translated(what: str) -> Iterator[None]:
-    """Turn botocore's errors into ours. Messages name the object, never a credential."""
-    try:
-        yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        raise _by_code(code, status, what) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        raise WorkerFault(f"no S3 credentials: {error}") from error
-    except ParamValidationError as error:
-        raise UsageError(f"{what} is no valid S3 name: {error}") from error
-    except HTTPClientError as error:
-        raise RetryableError(f"S3 cannot be reached for {what}: {type(error).__name__}") from error
-    except BotoCoreError as error:
-        raise RetryableError(f"S3 failed for {what}: {error}") from error
-
-
-def _by_code(code: str, status: int, what: str) -> PhotochromError:
-    if code in NO_BUCKET:
-        return WorkerFault(f"there is no bucket for {what}")
-    if code in ABSENT:
-        return NotFoundError(f"{what} is not there")
-    if code in CONFLICT or status == 412 or code in ("BucketAlreadyOwnedByYou", "BucketAlreadyExists"):
-        return ConflictError(f"{what} was written by somebody else")
-    if code in ARCHIVED:
-        return ImageFault("archived", f"{what} lies in an archive's storage class: restore it first")
-    if code in DENIED or status in (401, 403):
-        return AccessDeniedFault(f"S3 denies access to {what} ({code})")
-    if 400 <= status < 500 and code not in PASSING_4XX and status not in (408, 429):
-        return RefusedFault(f"S3 refuses the request for {what}: {status} {code}")
-    return RetryableError(f"S3 answered {status} {code} for {what}")

@@ -12,12 +12,13 @@ from celery.worker import state
 
 from worker import drain, metrics
 from worker.app import COLORIZE, app, send_job
+from worker.background import in_one_line
 from worker.engine import prepare_process
-from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
+from worker.errors import CheckpointError, RetryableError, UsageError, WorkerFault
 from worker.job import MOST_ATTEMPTS, Job
 from worker.jobend import log_end
 from worker.models.registry import Registry
-from worker.readiness import ready_later, ready_once
+from worker.readiness import doubt, ready_later, ready_once
 from worker.resources import Resources, resources
 from worker.runner import Leftover, run_job
 from worker.serving import engine_for, serving
@@ -30,12 +31,19 @@ RETRY_SECONDS, MOST_RETRY_SECONDS = 5, 300
 """Wait before images are tried again after a fault that may pass; doubled each time, up to the second."""
 
 
+PASSING = (RetryableError, CheckpointError)
+"""After these another try, later, may do better."""
+
+UNSERVED_SECONDS = 1.0
+"""For which a worker that cannot load a job's model takes no other: those that can are to be first."""
+
+
 @signals.worker_process_init.connect
 def _start_child(**_: object) -> None:
     """Load the model in the child; the forking parent never calls torch."""
     drain.outlive_the_group()
     _start_serving()
-    ready_once(_could_work)
+    ready_once(_ask_s3, _have_model)
 
 
 @signals.celeryd_after_setup.connect
@@ -49,7 +57,7 @@ def _start_threads(instance: Any, **_: object) -> None:
 @signals.worker_ready.connect
 def _threads_ready(**_: object) -> None:
     if settings().pool == "threads":
-        ready_later(_could_work)
+        ready_later(_ask_s3, _have_model)
 
 
 def _start_serving() -> None:
@@ -58,15 +66,19 @@ def _start_serving() -> None:
     serving().follow(chosen.model_interval)
     try:
         engine_for(chosen.model)
-    except PhotochromError as error:  # the first job is given back for it, and until then it may have passed
-        log.error("no model yet: %s", error, extra={"action": "model_unknown"})
+    except Exception as error:  # until the first job comes it may have passed
+        log.error("no model yet: %s", in_one_line(error), extra={"action": "model_unknown"})
 
 
-def _could_work() -> None:
-    """The model is loaded, and S3 answers. Raises any of the error tree while that is not so."""
+def _ask_s3() -> None:
+    """Raises any of the error tree while S3 does not answer."""
     held = resources()
-    engine_for(held.settings.model)
     Registry(held.store, held.settings).pointer()
+
+
+def _have_model() -> None:
+    """Raises any of the error tree while there is no model."""
+    engine_for(resources().settings.model)
 
 
 def _give_back_all(hub: Any) -> None:
@@ -92,12 +104,14 @@ def colorize_job(message: dict[str, Any]) -> None:
             left = run_job(job, held, lambda: not drain.is_draining() and time.monotonic() < until)
         send_back(job, left, held)
     except (RetryableError, WorkerFault) as fault:
-        # The ledger could not be asked, or no model loaded: the message itself goes back, or is redelivered in time.
+        # The ledger could not be asked, or there was no memory: the message itself goes back, or comes again in time.
         metrics.JOBS.labels("returned").inc()
         _stop_after(fault)
         raise Reject(str(fault), requeue=True) from fault
     metrics.JOBS.labels("ended").inc()
     log_end(job, left, time.monotonic() - begun)
+    if isinstance(left.fault, CheckpointError):
+        time.sleep(UNSERVED_SECONDS)
     _stop_after(left.fault)
 
 
@@ -106,17 +120,19 @@ def send_back(job: Job, left: Leftover, held: Resources) -> None:
     if not left.images:
         return
     now = held.ledger.note_sent(job.submission, [image.ordinal for image in left.images])
-    passing = isinstance(left.fault, RetryableError)
+    passing = isinstance(left.fault, PASSING)
     attempt = min(job.attempt + 1, MOST_ATTEMPTS) if passing else job.attempt
     wait = min(MOST_RETRY_SECONDS, RETRY_SECONDS * 2**job.attempt) if passing else 0
     for images in [[image] for image in left.images] if left.singly else [left.images]:
-        send_job(job.only(images, sent=now, attempt=attempt), wait)
+        again = job.only(images, sent=now, attempt=attempt)
+        if not (wait and held.ledger.put_off(job.submission, again.model_dump_json(), wait)):
+            send_job(again)
     metrics.GIVEN_BACK.labels(_why(left)).inc(len(left.images))
     log.info(
         "gave back %d images of %s: %s",
         len(left.images),
         job.submission,
-        left.fault or "no time left",
+        left.fault or ("each for itself, one may have killed a worker" if left.singly else "no time left"),
         extra={"action": "images_given_back", "submission": job.submission, "images": len(left.images)},
     )
 
@@ -124,11 +140,16 @@ def send_back(job: Job, left: Leftover, held: Resources) -> None:
 def _why(left: Leftover) -> str:
     if left.singly:
         return "singly"
-    return "time" if left.fault is None else "passing" if isinstance(left.fault, RetryableError) else "worker"
+    return "time" if left.fault is None else "passing" if isinstance(left.fault, PASSING) else "worker"
 
 
 def _stop_after(fault: Exception | None) -> None:
-    """A worker that cannot work takes no more: it would only send good images round in circles."""
-    if isinstance(fault, WorkerFault):
+    """A worker that cannot work takes no more: it would only send good images round in circles.
+
+    One that cannot load a model may serve others.
+    """
+    if fault is not None:
+        doubt()  # whether S3 answers is found out before the next job is taken
+    if isinstance(fault, WorkerFault) and not isinstance(fault, CheckpointError):
         log.critical("this worker stops: %s", fault, extra={"action": "worker_stopped"})
         drain.stop_this_worker()

@@ -22,10 +22,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from deploy.servers import Valkey
-from producer.advance import close_pages, enqueue_next_page
+from producer.advance import close_pages
+from producer.listing import Listings
 from producer.progress import progress
 from producer.rebuild import bitmap
 from producer.submission import Submission
+from producer.turn import take_turn
 from worker import keys, paths
 from worker.app import connect
 from worker.job import Task
@@ -98,12 +100,13 @@ def _measure(images: int, settings: Settings) -> dict[str, float]:
     client.small[paths.submission(submission.name)] = submission.model_dump_json().encode()
     ledger.activate(submission.name)
 
+    listings = Listings()
     redis, seconds, most_redis = ledger._redis, 0.0, 0
     while True:
         started = time.perf_counter()
         now = progress(submission.name, settings, ledger, store)
         while not now.listed and now.in_flight < settings.window:
-            enqueue_next_page(submission, held)
+            take_turn(submission, listings, held)
             now = progress(submission.name, settings, ledger, store)
         seconds += time.perf_counter() - started
         most_redis = max(most_redis, redis.info("memory")["used_memory"])

@@ -13,7 +13,9 @@ LEVELS = {"debug", "info", "warning", "error", "critical", "exception"}
 
 
 def actions(root: Path = ROOT) -> set[str]:
-    """Every action that a log line of the code may have: "action" of a dict, or the first argument of `_extra`."""
+    """Every action that a log line of the code may have: "action" of a dict, the first argument of `_extra`, or what
+    an `Outage` is told.
+    """
     found = set()
     for _, tree in _trees(root):
         for node in ast.walk(tree):
@@ -22,6 +24,8 @@ def actions(root: Path = ROOT) -> set[str]:
                 found |= {_text(value) for key, value in pairs if key is not None and _text(key) == "action"}
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "_extra":
                 found.add(_text(node.args[0]))
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Outage":
+                found |= {_text(word.value) for word in node.keywords if word.arg in ("action", "back")}
     return found - {""}
 
 

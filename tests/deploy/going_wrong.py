@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from producer import control, recorded
-from producer.advance import advance
 from producer.commands import _dry_run
 from producer.submission import load, parse_request, submit
 from tests.deploy.acting import TINY, Acting, refused, sent_jobs
+from tests.ticks import advance
 from training import run_commands
 from training.data.source import fetch, list_source
 from training.judging import evaluation_set
@@ -19,7 +19,7 @@ from training.runs.copies import bring
 from training.runs.records import Runs
 from training.runs.request import Request
 from worker import paths
-from worker.errors import AccessDeniedFault, RefusedFault, WorkerFault
+from worker.errors import AccessDeniedFault, PhotochromError, RefusedError
 from worker.paths import QuarantinedImage
 from worker.runner import run_job
 from worker.store import Store
@@ -32,7 +32,8 @@ def go_wrong(acting: Acting) -> None:
         control._ask_s3()
     _two_reasons_for_one_image(acting)
     _an_inventory(acting)
-    for fault in (AccessDeniedFault("not this one"), RefusedFault("not this name")):
+    faults: tuple[PhotochromError, ...] = (AccessDeniedFault("not this one"), RefusedError("not this name"))
+    for fault in faults:
         for method in ("fetch", "head"):  # of the image, and of the place of its result
             _refused_images(fault, method, acting)
         _refused_photographs(fault, acting)
@@ -71,7 +72,7 @@ def _begun(acting: Acting, **asked: str) -> None:
 
 
 @contextmanager
-def _failing(fault: WorkerFault, method: str, acting: Acting) -> Iterator[None]:
+def _failing(fault: PhotochromError, method: str, acting: Acting) -> Iterator[None]:
     def fail(*_: object, **__: object) -> None:
         raise fault
 
@@ -80,17 +81,20 @@ def _failing(fault: WorkerFault, method: str, acting: Acting) -> Iterator[None]:
         yield
 
 
-def _refused_images(fault: WorkerFault, method: str, acting: Acting) -> None:
+def _refused_images(fault: PhotochromError, method: str, acting: Acting) -> None:
     with acting.patch.context() as patch:
         jobs = sent_jobs(patch)
         name = f"{type(fault).__name__.lower()}-{method}"
         _begun(acting, source="s3://archive/in", destination="s3://coloured/out", name=name)
     for job in jobs:
+        if isinstance(fault, RefusedError):
+            fault.url = f"s3://archive/{job.images[0].key}" if method == "fetch" else ""
+        often = job.model_copy(update={"attempt": acting.held.settings.refused_attempts})
         with _failing(fault, method, acting), acting.as_role("worker"):
-            run_job(job, acting.held, lambda: True, lambda model: acting.engine)
+            run_job(often, acting.held, lambda: True, lambda model: acting.engine)
 
 
-def _refused_photographs(fault: WorkerFault, acting: Acting) -> None:
+def _refused_photographs(fault: PhotochromError, acting: Acting) -> None:
     source, store = "s3://photographs/colour/learnt/", acting.held.store
     [photograph, *_] = list_source(source, store)
     for role in ("training", "promoter"):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.errors import AccessDeniedFault, ImageFault, UsageError, WorkerFault
+from worker.errors import AccessDeniedFault, ImageFault, RefusedError, UsageError, WorkerFault
 from worker.settings import settings
 from worker.store import Listed, Location, NotFoundError, Store
 
@@ -98,7 +98,7 @@ def _fetch_object(source: str, listed: Listed, store: Store | None) -> bytes:
         stored = store.get(bucket, listed.key, MOST_BYTES)
     except NotFoundError as error:
         raise ImageFault("gone", str(error)) from error
-    except WorkerFault as error:
+    except (WorkerFault, RefusedError) as error:
         next(store.list(Location(bucket, listed.key)), None)  # where this fails as well, it is not the object's doing
         raise ImageFault("denied" if isinstance(error, AccessDeniedFault) else "refused", str(error)) from error
     if stored.size > MOST_BYTES:

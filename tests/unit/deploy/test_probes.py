@@ -56,6 +56,6 @@ def lost(tmp_path, closed_port):
 def test_where_redis_and_s3_are_away_a_pod_has_started_and_is_not_ready(lost, role):
     process, answers = lost(*role)
     process.wait_until(lambda: answers("startupProbe") and answers("livenessProbe"), DEADLINE)
-    process.wait_until(lambda: "Cannot connect" in process.tail(), DEADLINE)
+    process.wait_until(lambda: "Redis cannot be reached" in process.tail(), DEADLINE)
     assert answers("livenessProbe")
     assert not answers("readinessProbe")

@@ -4,9 +4,9 @@ import pytest
 
 import producer.pages
 from producer import control
-from producer.advance import advance
 from producer.rebuild import ensure_epoch
 from producer.submission import load, submit
+from tests.ticks import advance
 from worker import app as celery_app
 from worker import paths
 from worker.app import COLORIZE, connect
@@ -40,7 +40,7 @@ def submitted(settings, store):
 @pytest.fixture
 def held(settings, store, ledger, monkeypatch):
     held = Resources(settings, store, ledger)
-    producer.pages._listings.clear()
+    control.listings.cache_clear()
     monkeypatch.setattr(control, "resources", lambda: held)
     return held
 
@@ -50,8 +50,8 @@ def sent(held, monkeypatch):
     """Jobs in the order in which they were sent. Each page has to be in S3 before its jobs."""
     jobs = []
 
-    def send_task(name, args, priority, argsrepr, countdown=None, producer=None):
-        assert (name, countdown) == (COLORIZE, None)
+    def send_task(name, args, priority, argsrepr, producer=None):
+        assert name == COLORIZE
         job = Job.parse(args[0])
         cursor = held.ledger.cursor(job.submission)
         held.store.head(held.settings.state_bucket, paths.page(job.submission, int(cursor.get("pages", 0))))
@@ -61,6 +61,23 @@ def sent(held, monkeypatch):
     connect(held.settings)
     monkeypatch.setattr(celery_app.app, "send_task", send_task)
     return jobs
+
+
+@pytest.fixture
+def few(settings, store, ledger, monkeypatch):
+    """Resources with pages of 5 images and jobs of 1 or 2."""
+    monkeypatch.setattr(producer.pages, "JOBS_A_PAGE", 3)
+    changed = settings.model_copy(update={"page_images": 5})
+    connect(changed)
+    return Resources(changed, store, ledger)
+
+
+@pytest.fixture
+def flowing(few, fill, submitted):
+    """A submission all of whose five images are in the queue: 0 and 1, 2 and 3, and 4."""
+    fill(5)
+    advance(submission := submitted(), few)
+    return submission
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import sys
 import pytest
 
 import deploy.cli
-from producer.advance import advance
 from producer.submission import load, make, submit
 from producer.watch import watch
+from tests.ticks import advance
 
 NOTHING = "no photographs were found under s3://archive/in"
 SUBMIT = ("submit", "s3://archive/in", "--to", "s3://coloured/out")

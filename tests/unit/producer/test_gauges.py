@@ -6,6 +6,7 @@ from celery import signals
 from producer import control, gauges
 from producer.commands import PRIORITIES
 from producer.gauges import Queue
+from tests.ticks import advance_all
 from worker import keys
 from worker.errors import RetryableError
 
@@ -57,7 +58,7 @@ def test_jobs_that_wait_and_the_age_of_the_oldest(told, held, monkeypatch):
 def test_images_of_active_submissions_are_told_together(told, held, fill, submitted, sent):
     fill(3)
     submission = submitted()
-    control.advance_all()
+    advance_all()
     held.ledger.record_done(submission.name, 0)
     held.ledger.record_quarantined(submission.name, 2, "vanished")
     found = told()

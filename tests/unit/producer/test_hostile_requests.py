@@ -8,11 +8,11 @@ import pytest
 
 import producer.control
 import producer.inbox
-from producer import control
 from producer.filters import Filters
 from producer.inbox import take_inbox
 from producer.sources import MOST_INVENTORY_BYTES, MOST_RECORD_LETTERS, entries
 from producer.submission import Submission, parse_request
+from tests.ticks import advance_all
 from worker import paths
 from worker.errors import UsageError
 from worker.job import Task
@@ -149,7 +149,7 @@ def test_a_manifest_that_unpacks_to_gigabytes_takes_no_memory(store):
 def test_a_key_that_leads_out_of_the_source_is_quarantined_and_not_sent(held, sent, store, submitted):
     store.put("archive", "keys.txt", b"in/1.jpg\nin/../secret/2.jpg\n")
     submission = submitted(manifest="s3://archive/keys.txt")
-    control.advance_all()
+    advance_all()
     assert [image.key for job in sent for image in job.images] == ["in/1.jpg"]
     assert held.ledger.counts(submission.name).reasons == {"outside-source": 1}
 
@@ -163,6 +163,6 @@ def test_a_submission_that_nobody_foresaw_keeps_no_other_waiting(held, monkeypat
             raise ZeroDivisionError
 
     monkeypatch.setattr(producer.control, "_advance", work)
-    control.advance_all()
+    advance_all()
     assert seen == names
     assert "not foreseen" in caplog.text

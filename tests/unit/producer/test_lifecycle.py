@@ -4,11 +4,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from producer.advance import advance
-from producer.control import advance_all
 from producer.lifecycle import cancel, redrive, resume
 from producer.progress import progress
 from producer.submission import load
+from tests.ticks import advance, advance_all
 from worker import keys, paths
 from worker.errors import RetryableError, UsageError
 from worker.ledger import Ledger

@@ -1,29 +1,20 @@
 """The manifest: every photograph once, with an ordinal of its own, cut into jobs of a bearable size."""
 
-import json
-
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import producer.pages
-from producer.pages import Page, jobs_of, next_page
+from producer.pages import Page, jobs_of, write_page
 from producer.sources import entries
 from producer.submission import Submission
 from worker import paths
 from worker.job import Image, Task
 from worker.settings import MEBIBYTE, Settings
+from worker.store import Listed
 
 
 def submission(**task):
     places = {"source": "s3://archive/in", "destination": "s3://coloured/out"}
     return Submission(name="s", task=Task(**places, model="champion", **task))
-
-
-@pytest.fixture
-def small(settings):
-    producer.pages._listings.clear()
-    return settings.model_copy(update={"page_images": 3})
 
 
 def test_only_names_of_photographs_in_the_folder_are_listed(store):
@@ -38,42 +29,25 @@ def test_only_names_of_photographs_in_the_folder_are_listed(store):
     assert {item.size for item in found} == {2}
 
 
-def test_ordinals_are_consecutive_across_pages_and_no_image_is_left_out(store, fill, small):
-    fill(7)
-    pages, after, total = [], "", 0
-    while not pages or not pages[-1].last:
-        pages.append(next_page(submission(), len(pages), total, after, store, small))
-        after, total = pages[-1].after, total + len(pages[-1].images)
-    images = [image for page in pages for image in page.images]
-    assert [image.ordinal for image in images] == list(range(7))
-    assert [image.key for image in images] == [f"in/{number:03d}.jpg" for number in range(7)]
-    assert [len(page.images) for page in pages] == [3, 3, 1]
-    assert [page.number for page in pages] == [0, 1, 2]
-    assert images[0].etag == store.head("archive", "in/000.jpg").etag
+FOUND = [Listed("in/0.jpg", '"a"', 5), Listed("in/1.jpg")]
 
 
-@pytest.mark.parametrize(("count", "last"), [(0, True), (2, True), (3, False)])
-def test_a_page_that_is_not_full_is_the_last(store, fill, small, count, last):
-    fill(count)
-    page = next_page(submission(), 0, 0, "", store, small)
-    assert (len(page.images), page.last) == (count, last)
-
-
-def test_a_page_lies_in_s3_as_it_was_given(store, fill, small):
-    fill(2)
-    page = next_page(submission(), 5, 100, "", store, small)
+def test_a_page_lies_in_s3_as_it_was_given(store):
+    page = write_page("s", 5, 100, FOUND, "in/2.txt", False, store)
     data = store.get("photochrom-state", paths.page("s", 5)).data
     assert Page.model_validate_json(data) == page
-    assert json.loads(data)["images"][0]["ordinal"] == 100
+    assert [(image.ordinal, image.key, image.etag, image.size) for image in page.images] == [
+        (100, "in/0.jpg", '"a"', 5),
+        (101, "in/1.jpg", "", 0),
+    ]
+    assert (page.number, page.after, page.last) == (5, "in/2.txt", False)
 
 
-def test_a_page_that_was_written_before_is_read_and_not_replaced(store, fill, small):
+def test_a_page_that_was_written_before_is_read_and_not_replaced(store):
     """A control process was killed between the page and its cursor, and the archive has changed since."""
-    fill(3)
-    first = next_page(submission(), 0, 0, "", store, small)
+    first = write_page("s", 0, 0, FOUND, "in/1.jpg", True, store)
     written = store.get("photochrom-state", paths.page("s", 0))
-    store.put("archive", "in/0000-new.jpg", b"12")
-    assert next_page(submission(), 0, 0, "", store, small) == first
+    assert write_page("s", 0, 0, [Listed("in/0-new.jpg"), *FOUND], "in/1.jpg", False, store) == first
     assert store.get("photochrom-state", paths.page("s", 0)) == written
 
 

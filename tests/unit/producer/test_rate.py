@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from producer.advance import advance
-from producer.control import advance_all
 from producer.lifecycle import cancel, resume
 from producer.progress import progress
+from tests.ticks import advance, advance_all
 from worker import keys, paths
 from worker.ledger import RATE_SECONDS, SAMPLE_SECONDS, Ledger
 

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.advance import advance
-from producer.control import advance_all
 from producer.lifecycle import cancel
 from producer.rebuild import bitmap, ensure_epoch
+from tests.ticks import advance, advance_all
 from worker import keys, paths
 from worker.ledger import Ledger
 from worker.store import Location

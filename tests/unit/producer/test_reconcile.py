@@ -5,26 +5,15 @@ import json
 import pytest
 
 import producer.lifecycle
-from producer.advance import advance
 from producer.lifecycle import reconcile_now
 from producer.reconcile import _jobs, oldest_waiting, reconcile
+from tests.ticks import advance
 from worker import keys
-from worker.app import connect, send_job
+from worker.app import send_job
 from worker.errors import UsageError
 from worker.ledger import Ledger
-from worker.resources import Resources
 
 UNACKED = keys.UNACKED.format(role="colorize")
-
-
-@pytest.fixture
-def few(settings, store, ledger, monkeypatch):
-    """Resources with pages of 5 images and jobs of 1 or 2."""
-    producer.pages._listings.clear()
-    monkeypatch.setattr(producer.pages, "JOBS_A_PAGE", 3)
-    changed = settings.model_copy(update={"page_images": 5})
-    connect(changed)
-    return Resources(changed, store, ledger)
 
 
 def queued(held, priority=6):
@@ -46,15 +35,6 @@ def take(held, priority=6):
     message, tag = pop(held, priority), f"tag-{held.ledger._redis.hlen(UNACKED)}"
     held.ledger._redis.hset(UNACKED, tag, json.dumps([json.loads(message), "", "photochrom.colorize"]))
     return tag
-
-
-@pytest.fixture
-def flowing(few, fill, submitted):
-    """A submission all of whose five images are in the queue."""
-    fill(5)
-    advance(submission := submitted(), few)
-    assert queued(few) == [[0, 1], [2, 3], [4]]
-    return submission
 
 
 def test_a_lost_message_comes_back_at_the_second_look_and_not_before(few, flowing):

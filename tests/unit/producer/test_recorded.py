@@ -5,11 +5,11 @@ from collections import Counter
 
 import pytest
 
-from producer.advance import advance
 from producer.progress import progress, quarantined
 from producer.rebuild import ensure_epoch
 from producer.recorded import cancelled_since, listing, outcomes, quarantined_images
 from producer.report import rows
+from tests.ticks import advance
 from worker import paths
 
 SIX = 6

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from producer.advance import advance, close_pages
+from producer.advance import close_pages
 from producer.report import rows, write_report
+from tests.ticks import advance
 from worker.errors import UsageError
 from worker.store import Location
 

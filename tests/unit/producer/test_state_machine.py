@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 import producer.pages
-from producer.advance import advance
 from producer.progress import progress
 from producer.rebuild import ensure_epoch
 from producer.reconcile import _jobs, reconcile
@@ -23,6 +22,7 @@ from producer.recorded import quarantined_images
 from producer.report import rows
 from producer.submission import Submission
 from tests.examples import examples
+from tests.ticks import advance
 from worker import keys, paths
 from worker.app import connect
 from worker.errors import ImageFault
@@ -46,11 +46,13 @@ class DictionaryStore(Store):
         self.objects: dict[str, bytes] = {}
         self.archive = [Listed(f"scans/{number:03d}.jpg", f'"{number}"', 1) for number in range(IMAGES)]
 
-    def list(self, location: Location, after: str = "") -> Iterator[Listed]:
+    def list_by_answer(self, location: Location, after: str = "") -> Iterator[list[Listed]]:
         if location.bucket == "archive":
-            return (item for item in self.archive if item.key > after)
-        found = sorted(key for key in self.objects if key.startswith(location.prefix) and key > after)
-        return (Listed(key, '"0"', len(self.objects[key])) for key in found)
+            found = [item for item in self.archive if item.key > after]
+        else:
+            keys = sorted(key for key in self.objects if key.startswith(location.prefix) and key > after)
+            found = [Listed(key, '"0"', len(self.objects[key])) for key in keys]
+        return iter([found[:4], [], found[4:]])
 
     def folders(self, location: Location) -> Iterator[str]:
         below = (key.removeprefix(location.folder().prefix) for key in self.objects)
@@ -80,7 +82,6 @@ class Machine(RuleBasedStateMachine):
         self.ledger = Ledger(self.chosen)
         self.redis = self.ledger._redis
         self.redis.flushall()
-        producer.pages._listings.clear()
         self.store = DictionaryStore(self.chosen)
         self.held = Resources(self.chosen, self.store, self.ledger)
         self.submission = Submission(

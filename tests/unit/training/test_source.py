@@ -7,7 +7,7 @@ from botocore.exceptions import ClientError
 
 from training.data import source as module
 from training.data.source import fetch, identities, identity, list_source
-from worker.errors import AccessDeniedFault, ImageFault, RetryableError, UsageError, WorkerFault
+from worker.errors import AccessDeniedFault, CredentialsError, ImageFault, RetryableError, UsageError, WorkerFault
 from worker.store import Listed
 
 NAMES = ["a/b/1.PNG", "a/2.Tiff", "3.webp", "a-b/4.jpeg", "a.tif", "10.jpg"]
@@ -145,7 +145,7 @@ def test_where_nothing_can_be_had_no_object_is_to_blame(prefix, store, monkeypat
     listed = list_source(prefix, store)[0]
     for call in ("get_object", "list_objects_v2"):
         monkeypatch.setattr(store._client, call, refusing(code, status))
-    with pytest.raises(WorkerFault):
+    with pytest.raises((WorkerFault, CredentialsError)):
         fetch(prefix, listed, store)
 
 

@@ -9,8 +9,9 @@ from celery import bootsteps, signals
 
 import worker.settings
 from worker import app, drain, exposition, heartbeat
+from worker.consumer import PatientConsumer
 from worker.gate import GuardedConsumer
-from worker.heartbeat import Heartbeat, PatientConsumer
+from worker.heartbeat import Heartbeat
 from worker.settings import Settings
 
 

@@ -13,7 +13,7 @@ from worker.tasks import colorize_job
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    monkeypatch.setattr(worker.tasks, "send_job", lambda job, wait=0: None)
+    monkeypatch.setattr(worker.tasks, "send_job", lambda job: None)
     monkeypatch.setattr(drain, "stop_this_worker", lambda: None)
     monkeypatch.setattr(drain, "is_draining", lambda: False)
 

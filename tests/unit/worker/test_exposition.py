@@ -81,6 +81,16 @@ try:
     print(generate_latest(exposition.registry("colorize")).decode())
 finally:
     os.kill(children[0], signal.SIGKILL)
+    os.waitpid(children[0], 0)
+for number in range(3):
+    pid = os.fork()
+    if not pid:
+        metrics.IMAGES.labels("done", "").inc(1)
+        metrics.BATCH.observe(4)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    last = generate_latest(exposition.registry("colorize")).decode()
+print("LAST", last)
 print("FOLDER", os.environ[exposition.FOLDER])
 """
 
@@ -97,6 +107,28 @@ def test_children_add_up_and_what_is_true_only_of_the_living_is_not_told_of_the_
     assert 'photochrom_images_total{outcome="done",reason=""} 20.0' in told
     assert "photochrom_images_in_hand 1.0" in told
     assert not Path(told.rpartition("FOLDER ")[2].strip()).exists(), "the folder is left behind"
+
+
+def test_what_children_counted_is_kept_when_they_have_ended_and_their_files_are_not(tmp_path):
+    told = family(PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
+    last = told.rpartition("LAST ")[2]
+    assert 'photochrom_images_total{outcome="done",reason=""} 23.0' in last
+    assert 'photochrom_batch_images_bucket{le="4.0"} 3.0' in last
+    assert "photochrom_batch_images_sum 12.0" in last
+    assert "photochrom_images_in_hand 1.0" not in last
+    of_the_dead = sorted(path.name for path in tmp_path.glob("*_0.db"))
+    assert of_the_dead == ["counter_0.db", "histogram_0.db"]
+    living = [path for path in tmp_path.glob("*.db") if path.name not in of_the_dead]
+    assert len({path.stem.rpartition("_")[2] for path in living}) <= 1, "files of dead children"
+
+
+def test_a_file_that_was_just_begun_does_no_harm(monkeypatch, tmp_path):
+    monkeypatch.setenv(exposition.FOLDER, str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    (tmp_path / f"counter_{ended.pid}.db").write_bytes(b"\1")
+    list(exposition.Counted().collect())
+    assert not list(tmp_path.glob("*.db"))
 
 
 def test_a_folder_that_was_named_is_kept_and_begun_anew(tmp_path):

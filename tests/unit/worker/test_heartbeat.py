@@ -11,7 +11,8 @@ from deploy.process import Process
 from deploy.stack import HOUSE
 from worker import heartbeat
 from worker.errors import UsageError
-from worker.heartbeat import Heartbeat, PatientConsumer, beat, beating
+from worker.heartbeat import Heartbeat, beat, beating
+from worker.intake import Intake
 from worker.settings import Settings
 
 LONG_AGO = 1_000_000_000.0
@@ -54,16 +55,18 @@ def test_a_file_that_cannot_be_written_is_told_in_one_line(file, monkeypatch, tm
         beat()
 
 
-def test_the_main_loop_beats_from_its_timer(file):
+def test_the_main_loop_beats_from_its_timer_unless_nothing_is_taken_although_it_could_be(file):
     timed = []
-    timer = SimpleNamespace(call_repeatedly=lambda seconds, call: timed.append((seconds, call)))
-    Heartbeat.start(None, SimpleNamespace(timer=timer))
+    timer = SimpleNamespace(call_repeatedly=lambda seconds, call, args: timed.append((seconds, lambda: call(*args))))
+    intake = Intake(lambda: True)
+    Heartbeat.start(None, SimpleNamespace(timer=timer, consumer=SimpleNamespace(intake=intake)))
     assert is_new(file)
     [(seconds, call)] = timed
-    os.utime(file, (LONG_AGO, LONG_AGO))
-    call()
-    assert is_new(file)
     assert seconds <= 20, "a minute has to hold three"
+    for intake.stuck in (False, True):
+        os.utime(file, (LONG_AGO, LONG_AGO))
+        call()
+        assert is_new(file) is not intake.stuck
 
 
 def test_a_sign_may_hold_for_longer(file):
@@ -81,15 +84,6 @@ def test_while_the_broker_is_waited_for_a_thread_beats_and_then_no_more(file):
     assert not is_new(file)
 
 
-def test_celerys_wait_for_the_broker_is_such_a_wait(file, monkeypatch):
-    def ensure_connected(self, conn):
-        wait_until(lambda: is_new(file))
-        return conn
-
-    monkeypatch.setattr(PatientConsumer.__base__, "ensure_connected", ensure_connected)
-    assert PatientConsumer.ensure_connected(object.__new__(PatientConsumer), "connection") == "connection"
-
-
 @pytest.mark.integration
 def test_a_control_process_that_has_no_broker_is_alive(tmp_path, closed_port):
     file = tmp_path / "heartbeat"
@@ -102,7 +96,7 @@ def test_a_control_process_that_has_no_broker_is_alive(tmp_path, closed_port):
     process = Process("control", [sys.executable, "-c", program], tmp_path, tmp_path / "log")
     process.start(os.environ | environment)
     try:
-        wait_until(lambda: "Cannot connect" in process.tail())
+        wait_until(lambda: "redis_lost" in process.tail())
         for _ in range(3):
             os.utime(file, (LONG_AGO, LONG_AGO))
             wait_until(lambda: is_new(file))

@@ -13,12 +13,10 @@ from kombu.utils import json
 import worker.tasks
 from tests.integration import hostile
 from worker import gate, logs
-from worker.colorize import fetch
-from worker.errors import ImageFault, RefusedFault, RetryableError, UsageError, WorkerFault
+from worker.errors import ImageFault, RetryableError, UsageError
 from worker.gate import MOST_BYTES, MOST_RETRIES, believed, enduring
 from worker.job import MOST_ATTEMPTS, MOST_IMAGES, Job, Task
 from worker.runner import Leftover
-from worker.store import Location, NotFoundError
 
 QUEUE, TASK = "photochrom.control", "photochrom.submit"
 
@@ -210,41 +208,6 @@ def test_a_key_that_leads_out_of_the_source_has_no_result(key):
         task.output(key)
 
 
-class Refusing:
-    """A store that refuses what is asked of objects in some buckets, and lists some of them."""
-
-    def __init__(self, refuses, lists):
-        self.refuses, self.lists = refuses, lists
-
-    def _ask(self, bucket):
-        if bucket in self.refuses:
-            raise RefusedFault("400 Bad Request")
-        raise NotFoundError("not there")
-
-    def head(self, bucket, key):
-        self._ask(bucket)
-
-    def fetch(self, bucket, key, most):
-        self._ask(bucket)
-
-    def list(self, location: Location):
-        if location.bucket not in self.lists:
-            raise RefusedFault("400 Bad Request")
-        return iter(())
-
-
-@pytest.mark.parametrize("bucket", ["archive", "coloured"])
-def test_a_name_that_s3_does_not_take_ends_alone_and_ends_no_worker(bucket, engine, no_settings):
-    job = Job.parse(hostile.job(image={"key": "in/\0.jpg"}))
-    settings = SimpleNamespace(max_bytes=100, jpeg_profile="archive", jpeg_quality=1, chroma_quality=1)
-    settings.digital_source_type = ""
-    with pytest.raises(ImageFault, match="no such name") as told:
-        fetch(job.images[0], job, engine, Refusing({bucket}, {bucket}), settings)
-    assert told.value.reason == "denied"
-    with pytest.raises(WorkerFault):
-        fetch(job.images[0], job, engine, Refusing({bucket}, set()), settings)
-
-
 # ---- what such names do to the log
 
 
@@ -278,7 +241,7 @@ def test_neither_does_the_text_of_an_error(line):
 
 def test_a_job_that_was_tried_most_often_is_still_a_job_when_it_comes_back(held, make_job, monkeypatch):
     sent = []
-    monkeypatch.setattr(worker.tasks, "send_job", lambda job, wait: sent.append(job))
+    monkeypatch.setattr(held.ledger, "put_off", lambda submission, text, wait: sent.append(json.loads(text)) or True)
     job = make_job(1).model_copy(update={"attempt": MOST_ATTEMPTS})
     worker.tasks.send_back(job, Leftover(list(job.images), RetryableError("slow down")), held)
-    assert Job.parse(sent[0].message()).attempt == MOST_ATTEMPTS
+    assert Job.parse(sent[0]).attempt == MOST_ATTEMPTS

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from io import StringIO
 
 import pytest
 
@@ -69,3 +70,16 @@ def test_what_is_no_password_stays(text):
 
 def test_an_object_that_json_does_not_know_is_written_as_text(written):
     assert json.loads(written("json", "m", reason=ValueError("why")))["reason"] == "why"
+
+
+def test_what_was_foreseen_is_told_without_a_traceback():
+    lines = StringIO()
+    logger = logging.Logger("of a test")
+    logger.addHandler(logging.StreamHandler(lines))
+    logger.addFilter(logs.OneLine(KeyError))
+    for kind in (KeyError, ValueError):
+        try:
+            raise kind("x")
+        except kind:
+            logger.warning("one %s", kind.__name__, exc_info=True)
+    assert lines.getvalue().startswith("one KeyError\none ValueError\nTraceback")

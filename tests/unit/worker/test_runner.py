@@ -422,10 +422,32 @@ def test_a_start_has_no_trace_once_the_image_has_its_outcome(held, make_job):
     ("error", "counted"),
     [(RetryableError("slow down"), 0), (WorkerFault("denied"), 0), (OutOfMemoryFault("memory"), 1)],
 )
-def test_a_start_is_given_back_unless_the_image_may_be_to_blame(held, make_job, failing, error, counted):
-    failing("fetch", _1=error)
-    run_job(make_job(2), held)
-    assert held.ledger.starts("s", [1]) == {1: counted}
+def test_a_start_is_given_back_unless_the_image_may_be_to_blame(held, make_job, engine, monkeypatch, error, counted):
+    def predict(*_):
+        raise error
+
+    monkeypatch.setattr(engine, "predict", predict)
+    run_job(make_job(1), held)
+    assert held.ledger.starts("s", [0]) == {0: counted}
+
+
+@pytest.mark.parametrize("method", ["head", "fetch", "put"])
+def test_a_start_lasts_only_while_the_image_is_decoded_computed_and_encoded(
+    held, make_job, engine, monkeypatch, method
+):
+    """So that a worker that dies while S3 is asked leaves none."""
+    call, predict, seen, computing = getattr(held.store, method), engine.predict, set(), []
+
+    def instead(bucket, key, *arguments, **options):
+        seen.update(held.ledger.starts("s", [0]).values())
+        return call(bucket, key, *arguments, **options)
+
+    monkeypatch.setattr(held.store, method, instead)
+    monkeypatch.setattr(
+        engine, "predict", lambda gray, _=None: computing.append(held.ledger.starts("s", [0])) or predict(gray)
+    )
+    assert run_job(make_job(1), held) == Leftover()
+    assert (seen, computing) == ({0}, [{0: 1}])
 
 
 def killed(held, ordinal, times=1):
@@ -645,13 +667,25 @@ def test_a_passing_fault_does_not_hide_that_this_worker_cannot_work(held, make_j
     assert run_job(job, held) == Leftover(list(job.images), error)
 
 
-def test_what_nobody_foresaw_while_storing_is_not_swallowed(held, make_job, failing):
+@pytest.mark.parametrize("method", ["head", "fetch", "put"])
+def test_what_nobody_foresaw_while_s3_is_asked_passes_and_is_said(held, make_job, failing, caplog, method):
     job = make_job(3)
-    failing("put", _1=ZeroDivisionError("a bug"))
+    failing(method, _1=RuntimeError("refreshed, but still expired"))
+    left = run_job(job, held)
+    assert (left.images, isinstance(left.fault, RetryableError)) == ([job.images[1]], True)
+    assert held.ledger.ended("s", range(3)) == {0, 2}
+    assert held.ledger.starts("s", range(3)) == {0: 0, 1: 0, 2: 0}
+    assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError]
+
+
+def test_what_nobody_foresaw_while_an_image_is_computed_counts_as_a_start(held, make_job, engine, monkeypatch):
+    def predict(*_):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(engine, "predict", predict)
     with pytest.raises(ZeroDivisionError):
-        run_job(job, held)
-    assert held.ledger.ended("s", [1]) == set()
-    assert held.ledger.starts("s", [1]) == {1: 1}
+        run_job(make_job(1), held)
+    assert held.ledger.starts("s", [0]) == {0: 1}
 
 
 # ---- beside other jobs of the process

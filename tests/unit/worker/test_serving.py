@@ -188,3 +188,25 @@ def test_the_names_of_all_parts_of_a_version_are_below_it():
     parts = {paths.weights(FIRST), paths.card(FIRST), paths.evaluation(FIRST)}
     assert all(part.startswith(f"{paths.VERSIONS}{FIRST}/") for part in parts)
     assert len(parts) == 3
+
+
+def test_a_champion_that_cannot_be_loaded_is_not_tried_for_every_job_and_blocks_no_other(served, models, loaded):
+    loaded.faulty = (SECOND,)
+    models.promote(SECOND, 1)
+    for _ in range(3):
+        with pytest.raises(CheckpointError, match="does not predict"):
+            served.engine("champion")
+    assert loaded == [SECOND]
+    assert served.engine(FIRST).card.sha256 == FIRST
+    models.promote(FIRST, 2)
+    assert now(served) == (FIRST, 2)
+
+
+def test_a_champion_that_could_not_be_loaded_is_tried_again_after_a_while(served, models, loaded, monkeypatch):
+    loaded.faulty = (SECOND,)
+    models.promote(SECOND, 1)
+    monkeypatch.setattr(worker.serving, "AGAIN_SECONDS", 0)
+    with pytest.raises(CheckpointError):
+        served.engine("champion")
+    loaded.faulty = ()
+    assert now(served) == (SECOND, 1)

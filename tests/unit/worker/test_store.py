@@ -1,12 +1,25 @@
 """The seam to S3: places, conditional writes, and what becomes of its errors."""
 
+import errno
 import json
 import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+import moto
 import pytest
-from botocore.exceptions import ClientError, NoCredentialsError
+from botocore.exceptions import (
+    ClientError,
+    ConfigNotFound,
+    ConfigParseError,
+    CredentialRetrievalError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
 from botocore.stub import Stubber
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,7 +27,15 @@ from pydantic import BaseModel
 
 import worker.store
 from worker import drain
-from worker.errors import AccessDeniedFault, ImageFault, RefusedFault, RetryableError, UsageError, WorkerFault
+from worker.errors import (
+    AccessDeniedFault,
+    CredentialsError,
+    ImageFault,
+    RefusedError,
+    RetryableError,
+    UsageError,
+    WorkerFault,
+)
 from worker.settings import Settings
 from worker.store import ConflictError, Location, NotFoundError, Store
 
@@ -185,13 +206,24 @@ class InByteOrder(InFolderOrder):
         return key > start
 
 
+class Listing(Store):
+    """Asks a client of the test's."""
+
+    def __init__(self, client):
+        super().__init__(Settings())
+        self.client = client
+
+    @property
+    def _client(self):
+        return self.client
+
+
 names = st.text("x-/.1", min_size=1, max_size=4).filter(lambda name: "//" not in f"/{name}/" and "." not in name[:1])
 
 
 @given(keys=st.sets(names.map("in/".__add__), max_size=12), server=st.sampled_from([InFolderOrder, InByteOrder]))
 def test_a_listing_that_goes_on_behind_any_key_leaves_nothing_out_and_gives_nothing_twice(keys, server):
-    store = Store(Settings())
-    store.__dict__["_client"] = server(keys)
+    store = Listing(server(keys))
     everything = [item.key for item in store.list(Location("archive", "in/"))]
     assert sorted(everything) == sorted(keys)
     for place, key in enumerate(everything):
@@ -222,11 +254,23 @@ ERRORS = [
     ("NoSuchBucket", 404, WorkerFault),
     ("AccessDenied", 403, AccessDeniedFault),
     ("403", 403, AccessDeniedFault),
-    ("ExpiredToken", 400, AccessDeniedFault),
+    ("ExpiredToken", 400, CredentialsError),
+    ("InvalidToken", 400, CredentialsError),
+    ("RequestTimeTooSkewed", 403, CredentialsError),
     ("InvalidAccessKeyId", 403, AccessDeniedFault),
     ("SignatureDoesNotMatch", 403, AccessDeniedFault),
     ("SomethingNew", 401, AccessDeniedFault),
-    ("AuthorizationHeaderMalformed", 400, RefusedFault),
+    ("AuthorizationHeaderMalformed", 400, RefusedError),
+    ("KMS.DisabledException", 400, RefusedError),
+    ("KMS.KMSInvalidStateException", 400, RefusedError),
+    ("SomethingNew", 400, RefusedError),
+    ("400", 400, RefusedError),
+    ("ThrottlingException", 400, RetryableError),
+    ("Throttling", 403, RetryableError),
+    ("RequestLimitExceeded", 400, RetryableError),
+    ("BandwidthLimitExceeded", 400, RetryableError),
+    ("ProvisionedThroughputExceededException", 400, RetryableError),
+    ("RequestTimeoutException", 400, RetryableError),
     ("InvalidObjectState", 403, ImageFault),
     ("InternalError", 500, RetryableError),
     ("SlowDown", 503, RetryableError),
@@ -264,10 +308,66 @@ def test_an_archived_photograph_is_its_own_fault(store):
     assert told.value.reason == "archived"
 
 
-def test_missing_credentials_are_the_workers_fault(store, monkeypatch):
-    monkeypatch.setattr(store._client, "get_object", _raising(NoCredentialsError()))
-    with pytest.raises(WorkerFault, match="credentials"):
+FAILURES = [
+    NoCredentialsError(),
+    PartialCredentialsError(provider="env", cred_var="AWS_SECRET_ACCESS_KEY"),
+    CredentialRetrievalError(provider="custom-process", error_msg="exit 1\n  at line 3"),
+    TokenRetrievalError(provider="sso", error_msg="expired"),
+    UnauthorizedSSOTokenError(),
+    MetadataRetrievalError(error_msg="timed out"),
+    ProfileNotFound(profile="archivist"),
+    ConfigParseError(path="~/.aws/config", error=ValueError("line 3")),
+    ConfigNotFound(path="~/.aws/config"),
+    RuntimeError("Credentials were refreshed, but the refreshed credentials are still expired."),
+    FileNotFoundError(2, "No such file or directory", "give-credentials"),
+    json.JSONDecodeError("Expecting value", "a-secret", 0),
+    UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+    ClientError({"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}, "AssumeRole"),
+    KeyError("ETag"),
+]
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: type(failure).__name__)
+def test_what_keeps_a_client_from_asking_may_pass_and_is_one_line(store, monkeypatch, failure):
+    monkeypatch.setattr(store._client, "get_object", _raising(failure))
+    with pytest.raises(CredentialsError) as told:
         store.get("archive", "a")
+    assert "\n" not in str(told.value)
+    assert "a-secret" not in str(told.value)
+
+
+@pytest.mark.parametrize("shortage", [MemoryError(), OSError(errno.ENOSPC, "No space left on device")])
+def test_a_shortage_of_this_machine_is_no_fault_of_s3(store, monkeypatch, shortage):
+    monkeypatch.setattr(store._client, "get_object", _raising(shortage))
+    with pytest.raises(type(shortage)):
+        store.get("archive", "a")
+
+
+def test_a_profile_that_is_missing_or_does_not_parse_works_by_itself_once_it_is_mended(
+    no_settings, monkeypatch, tmp_path
+):
+    config = tmp_path / "config"
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_PROFILE", "archivist")
+    with moto.mock_aws():
+        store = Store(Settings(s3_attempts=1))
+        for text in ("[default]\n", "[profile archivist\n"):
+            config.write_text(text)
+            with pytest.raises(CredentialsError, match="no S3 credentials"):
+                store.create_bucket("archive")
+        config.write_text("[profile archivist]\naws_access_key_id = nobody\naws_secret_access_key = nothing\n")
+        store.create_bucket("archive")
+
+
+def test_after_expired_credentials_they_are_read_anew(no_settings, monkeypatch):
+    monkeypatch.setattr("worker.s3_client.RENEWED_SECONDS", 0)
+    store = Store(Settings(s3_attempts=1))
+    first = store._client
+    with Stubber(first) as stub:
+        stub.add_client_error("head_object", service_error_code="ExpiredToken", http_status_code=400)
+        with pytest.raises(CredentialsError):
+            store.head("archive", "a")
+    assert store._client is not first
 
 
 def _raising(error):
@@ -401,6 +501,87 @@ def test_what_s3_answers_is_believed_while_a_worker_drains_too(store, monkeypatc
         store.head("archive", "b")
     with pytest.raises(ConflictError):
         store.put("archive", "a", b"other", if_absent=True)
+
+
+# ---- servers that are slow, on a real socket
+
+
+def drip(connection, ended, data):
+    """Send a byte now and then, sooner than any time-out of a socket."""
+    with suppress(OSError):
+        for place in range(len(data)):
+            if ended.wait(0.1):
+                return
+            connection.sendall(data[place : place + 1])
+
+
+IN_HASTE = {"s3_timeout": 1.5, "s3_slowest": 2**22}
+"""Through in 2 s, or 4 s where an answer has to begin."""
+
+
+@pytest.fixture
+def looking_often(monkeypatch):
+    monkeypatch.setattr("worker.s3_deadline.LOOK_SECONDS", 0.05)
+
+
+SLOW = {
+    "a body": (head_of(100_000), b"x" * 100_000),
+    "a head": (b"", head_of(0) + b"x" * 100_000),
+}
+
+
+@pytest.mark.parametrize("slow", SLOW)
+@pytest.mark.parametrize("attempts", [1, 5])
+def test_an_answer_that_drips_is_given_up_and_may_pass(no_settings, looking_often, slow, attempts):
+    ended, (at_once, dripping) = threading.Event(), SLOW[slow]
+
+    def answer(connection):
+        connection.sendall(at_once)
+        drip(connection, ended, dripping)
+
+    with server(answer) as url:
+        with pytest.raises(RetryableError, match="too slow"):
+            store_at(url, **IN_HASTE, s3_attempts=attempts).fetch("archive", "a", 10**9)
+        ended.set()
+
+
+def test_a_stream_that_drips_is_given_up_too(no_settings, looking_often):
+    ended = threading.Event()
+
+    def answer(connection):
+        connection.sendall(head_of(100_000))
+        drip(connection, ended, b"x" * 100_000)
+
+    with server(answer) as url:
+        stream = store_at(url, **IN_HASTE).open("archive", "a")
+        with pytest.raises(RetryableError):
+            stream.read()
+        ended.set()
+
+
+def test_a_body_that_is_taken_slowly_is_given_up_too(no_settings, looking_often):
+    ended = threading.Event()
+
+    def take_slowly(connection):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        with suppress(OSError):
+            while not ended.wait(0.05):
+                connection.recv(10)
+
+    with server(take_slowly) as url:
+        with pytest.raises(RetryableError):
+            store_at(url, **IN_HASTE).put("archive", "a", bytes(30 * 2**20))
+        ended.set()
+
+
+def test_whoever_reads_a_listing_slowly_is_not_late(store, looking_often, monkeypatch):
+    """Between two pages no call is in hand."""
+    for number in range(3):
+        store.put("archive", f"in/{number}", b"")
+    listed = store.list(Location("archive", "in/"))
+    next(listed)
+    assert store._clients.deadlines._calls == set()
+    assert len(list(listed)) == 2
 
 
 # ---- large objects, in parts

@@ -20,14 +20,22 @@ from worker.tasks import MOST_RETRY_SECONDS, RETRY_SECONDS, colorize_job
 
 
 @pytest.fixture
-def again(monkeypatch):
+def again(monkeypatch, held):
     """The jobs that were sent back, each with its wait."""
     sent = []
 
-    def send_job(job, wait=0):
-        sent.append((Job.parse(json.loads(json.dumps(job.message()))), wait))
+    def send_job(job):
+        sent.append((Job.parse(json.loads(json.dumps(job.message()))), 0))
+
+    def put_off(submission, text, wait):
+        job = Job.parse(json.loads(text))
+        assert job.submission == submission
+        sent.append((job, wait))
+        return True
 
     monkeypatch.setattr(worker.tasks, "send_job", send_job)
+    monkeypatch.setattr(worker.tasks, "UNSERVED_SECONDS", 0)
+    monkeypatch.setattr(held.ledger, "put_off", put_off)
     return sent
 
 
@@ -128,14 +136,14 @@ SHORTAGES = {
 def test_a_worker_without_memory_or_disk_quarantines_nothing_and_takes_no_more(
     held, make_job, again, failing, stops, method, shortage
 ):
-    error, starts = SHORTAGES[shortage]
+    error, _ = SHORTAGES[shortage]
     job = make_job(3, {2: b"no photograph"})
     failing(method, _1=error)
     colorize_job(job.message())
     assert ordinals(again) == [[1, 2]]
     assert stops == [1]
     assert held.ledger.counts("s") == Counts(1, 0, {})
-    assert held.ledger.starts("s", [0, 1, 2]) == {0: 0, 1: starts, 2: 0}
+    assert held.ledger.starts("s", [0, 1, 2]) == {0: 0, 1: 0, 2: 0}
 
 
 @pytest.mark.parametrize("shortage", SHORTAGES)
@@ -162,21 +170,54 @@ def test_a_shortage_while_a_model_is_loaded_gives_back_the_whole_job(held, make_
     assert (back.value.requeue, again, stops) == (True, [], [1])
 
 
-@pytest.mark.parametrize("error", [CheckpointError("no model"), RetryableError("Redis cannot be reached")])
-def test_a_job_that_could_not_even_begin_comes_back_whole(held, make_job, again, monkeypatch, error, stops):
+def test_a_job_that_could_not_even_begin_comes_back_whole(held, make_job, again, monkeypatch, stops):
     def broken(*_):
-        raise error
+        raise RetryableError("Redis cannot be reached")
 
-    if isinstance(error, CheckpointError):
-        monkeypatch.setattr(worker.runner.run_job, "__defaults__", (broken,))
-    else:
-        monkeypatch.setattr(held.ledger, "ended", broken)
+    monkeypatch.setattr(held.ledger, "ended", broken)
     with pytest.raises(Reject) as back:
         colorize_job(make_job(2).message())
     assert back.value.requeue is True
-    assert again == []
-    assert bool(stops) is isinstance(error, CheckpointError)
+    assert (again, stops) == ([], [])
     assert held.ledger.counts("s") == Counts(0, 0, {})
+
+
+@pytest.mark.parametrize("error", [CheckpointError("altered"), RetryableError("S3 is away")])
+def test_a_model_that_cannot_be_loaded_keeps_no_worker_from_jobs_of_another(
+    held, make_job, again, monkeypatch, engine, error, stops
+):
+    def engines(model):
+        if model == "champion":
+            raise error
+        return engine
+
+    monkeypatch.setattr(worker.runner.run_job, "__defaults__", (engines,))
+    job = make_job(2)
+    colorize_job(job.message())
+    assert [(back.images, back.attempt, wait) for back, wait in again] == [(job.images, 1, RETRY_SECONDS)]
+    assert stops == []
+    assert held.ledger.counts("s") == Counts(0, 0, {})
+    pinned = job.task.model_copy(update={"model": "5" * 64})
+    colorize_job(job.model_copy(update={"task": pinned}).message())
+    assert held.ledger.counts("s") == Counts(2, 0, {})
+
+
+def test_what_waits_for_another_try_waits_in_redis_and_goes_at_once_where_too_many_do(
+    held, make_job, monkeypatch, failing
+):
+    sent = []
+    monkeypatch.setattr(worker.tasks, "send_job", sent.append)
+    job = make_job(2)
+    failing("fetch", _1=RetryableError("slow down"))
+    colorize_job(job.message())
+    [text] = held.ledger.put_off_jobs("s")
+    assert Job.parse(json.loads(text)).images == (job.images[1],)
+    assert held.ledger.due("s", 10) == []
+    assert sent == []
+    monkeypatch.setattr("worker.ledger.MOST_DUE", 1)
+    colorize_job(job.model_copy(update={"attempt": 5}).message())
+    assert [back.images for back in sent] == [(job.images[1],)]
+    assert held.ledger.put_off_jobs("s") == [text]
 
 
 def test_what_is_no_job_is_refused_for_good(held, make_job, again):
@@ -220,6 +261,16 @@ def test_all_lines_together_say_all_that_was_spent():
     assert sum(looks) == pytest.approx(spent()["write"].seconds - before["write"].seconds, abs=0.002)
 
 
+def test_images_that_are_sent_out_singly_are_not_told_as_out_of_time(held, make_job, again, caplog):
+    caplog.set_level("INFO", logger="photochrom.worker")
+    job = make_job(2)
+    held.ledger.start("s", 0)  # and was killed
+    colorize_job(job.message())
+    [line] = [record for record in caplog.records if getattr(record, "action", "") == "images_given_back"]
+    assert "one may have killed a worker" in line.getMessage()
+    assert "no time left" not in line.getMessage()
+
+
 # ---- the start
 
 
@@ -229,8 +280,8 @@ def started(monkeypatch, held, engine):
     did = []
     monkeypatch.setattr(worker.tasks, "prepare_process", lambda threads: did.append(f"{threads} threads"))
     monkeypatch.setattr(worker.tasks, "engine_for", lambda model: did.append("model"))
-    monkeypatch.setattr(worker.tasks, "ready_once", lambda prepare: did.append("ready"))
-    monkeypatch.setattr(worker.tasks, "ready_later", lambda prepare: did.append("ready"))
+    monkeypatch.setattr(worker.tasks, "ready_once", lambda reach, load: did.append("ready"))
+    monkeypatch.setattr(worker.tasks, "ready_later", lambda reach, load: did.append("ready"))
     monkeypatch.setattr("worker.readiness._in_thread", lambda *_: None)  # by which other roles hear of the signals, too
     monkeypatch.setattr(drain, "outlive_the_group", lambda: did.append("child"))
     monkeypatch.setattr(drain, "work_in_threads", lambda _: did.append("threads"))
@@ -261,18 +312,18 @@ def test_a_worker_whose_model_cannot_be_had_yet_goes_on_and_looks_again(started,
     signals.worker_process_init.send(sender=None)
     assert started[-2:] == ["follows", "ready"]
     with pytest.raises(RetryableError, match="S3 is away"):
-        worker.tasks._could_work()
+        worker.tasks._have_model()
 
 
 def test_ready_takes_an_s3_that_answers(started, held):
-    worker.tasks._could_work()
+    worker.tasks._ask_s3()
 
     def get(bucket, key, most=None):
         raise RetryableError("S3 is away")
 
     held.store.get = get
     with pytest.raises(RetryableError, match="S3 is away"):
-        worker.tasks._could_work()
+        worker.tasks._ask_s3()
 
 
 def test_what_threads_have_in_hand_goes_back_and_is_waited_for(monkeypatch):

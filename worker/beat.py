@@ -1,0 +1,50 @@
+"""Celery's clock, which sends the control process its ticks: a broker that is away is no news each time."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.beat import ScheduleEntry, Scheduler, SchedulingError
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from worker.outage import REMINDER_SECONDS, Outage
+
+log = logging.getLogger("photochrom.queue")
+
+MOST_WAIT = 5.0
+"""Seconds between two tries to reach the broker."""
+
+AWAY = (OperationalError, RedisError, OSError)
+
+
+class PatientScheduler(Scheduler):
+    """Leaves out the ticks that cannot be sent: the next one does the same work.
+
+    The process beside it says that Redis is away. This says that ticks are not sent when that has lasted a minute.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        what = "no ticks are sent to the control process"
+        self._outage = Outage(log, what, action="ticks_not_sent", back="ticks_sent", patience=REMINDER_SECONDS)
+        super().__init__(*args, **options)
+
+    def apply_entry(self, entry: ScheduleEntry, producer: Any = None) -> None:
+        try:
+            self.apply_async(entry, producer=producer, advance=False)
+        except SchedulingError as error:
+            if not isinstance(error.__context__, AWAY):
+                log.exception("a tick cannot be sent", extra={"action": "ticks_not_sent"})
+                return
+            self._outage.is_away(f"Redis cannot be reached ({type(error.__context__).__name__})")
+        except AWAY as error:
+            self._outage.is_away(f"Redis cannot be reached ({type(error).__name__})")
+        else:
+            self._outage.is_back()
+
+    def _ensure_connected(self) -> Any:
+        return self.connection.ensure_connection(
+            lambda error, _: self._outage.is_away(f"Redis cannot be reached ({type(error).__name__})"),
+            interval_max=MOST_WAIT,
+        )
