@@ -18,8 +18,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy.stack import HOUSE
 from tests.chaos.check import FINDINGS
-from tests.chaos.run import Outcome, Plan, run
+from tests.chaos.continuity import IDLE_SECONDS
+from tests.chaos.outages import KINDS, Outage, every_outage, one_of_each_group
+from tests.chaos.plan import Plan
+from tests.chaos.run import Outcome, run
 
 
 def main(
@@ -36,6 +40,20 @@ def main(
     concurrency: Annotated[int, typer.Option(help="Children of each.")] = 4,
     seed: Annotated[int | None, typer.Option(help="Of all that is random; default another each time.")] = None,
     reconciler: Annotated[bool, typer.Option(help="Without it, losses of the queue show.")] = True,
+    outages: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--outage",
+            help="What is away for a while: NAME or NAME:SECONDS; may be repeated. all: every kind and duration. "
+            f"turns: one of each group, by chance. Names: {', '.join(KINDS)}.",
+        ),
+    ] = None,
+    sparse: Annotated[int, typer.Option(help="Submissions beside it of millions of keys without photographs.")] = 0,
+    seconds_an_image: Annotated[float, typer.Option(help="How long the stand-in for the model takes.")] = 0.0,
+    checkouts: Annotated[
+        list[str] | None,
+        typer.Option("--checkout", help="Folder of the code that is run; several are used by turns: mixed versions."),
+    ] = None,
     deadline: Annotated[float, typer.Option(help="Seconds after which it is called off.")] = 7200,
     folder: Annotated[Path | None, typer.Option(help="Keep data and logs here; default only after a failure.")] = None,
     to_json: Annotated[Path | None, typer.Option("--json", help="Write everything found to this file.")] = None,
@@ -44,6 +62,7 @@ def main(
 
     By default one image in a thousand is poison, and as many are broken in each of four ways.
     """
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     plan = Plan(
         images=images,
         kills=kills,
@@ -56,9 +75,13 @@ def main(
         broken=max(1, images // 1000) if broken is None else broken,
         workers=workers,
         concurrency=concurrency,
-        seed=random.SystemRandom().randrange(10**6) if seed is None else seed,
+        seed=seed,
         reconciler=reconciler,
         deadline=deadline,
+        outages=tuple(_outages(outages or [], random.Random(seed))),
+        sparse=sparse,
+        seconds_an_image=seconds_an_image,
+        checkouts=tuple(checkouts or [str(HOUSE)]),
     )
     place = folder or Path(tempfile.mkdtemp(prefix="photochrom-chaos-"))
     console = Console(stderr=True)
@@ -73,6 +96,25 @@ def main(
     raise typer.Exit(0 if outcome.all_well else 1)
 
 
+def _outages(names: list[str], chance: random.Random) -> list[Outage]:
+    found: list[Outage] = []
+    for name in names:
+        if name == "all":
+            found += every_outage()
+        elif name == "turns":
+            found += one_of_each_group(chance)
+        else:
+            found.append(_outage(name))
+    return found
+
+
+def _outage(name: str) -> Outage:
+    try:
+        return Outage.parse(name)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 def show(outcome: Outcome) -> None:
     """The table, on standard output."""
     plan = outcome.plan
@@ -81,6 +123,15 @@ def show(outcome: Outcome) -> None:
     table.add_column("times", justify="right")
     for what, times in outcome.inflicted.items():
         table.add_row(what, f"{times:,}")
+    table.add_section()
+    for outage, seconds in outcome.outages:
+        table.add_row(f"{outage}, until work went on", "-" if seconds is None else f"{seconds:,.1f} s")
+    for worker, seconds in outcome.idle.items():
+        table.add_row(
+            f"{worker}: longest time idle while jobs waited",
+            f"{seconds:,.1f} s",
+            style="red" if seconds > IDLE_SECONDS else "green",
+        )
     table.add_section()
     table.add_row("submission ended", f"{'yes' if outcome.ended else 'NO'}, {outcome.seconds:,.0f} s")
     for finding in FINDINGS:

@@ -15,19 +15,20 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.process import Process
-from deploy.stack import HOUSE, Stack
+from deploy.stack import Stack
+from tests.chaos.outages import Outage
 from tests.chaos.worker import TRAP
 from worker.errors import PhotochromError
 
-FIRST, LAST = 0.02, 0.95
-"""Between which shares of the images that have ended blows fall."""
+FIRST, LAST, LAST_OUTAGE = 0.02, 0.95, 0.6
+"""Between which shares of the images that have ended blows fall; after an outage there has to be work left."""
 
 WARM_PATIENCE = 30.0
 """Seconds for an orderly end before a supervisor would use SIGKILL."""
@@ -37,6 +38,9 @@ LONGEST_PAUSE = 2.0
 
 AFTER_LOSS = 4.0
 """Seconds: the control process is killed at some moment of so many after Redis is lost, while it rebuilds."""
+
+STEP = re.compile(rb" (?:done|quarantined|gave back) ")
+"""In a line of a worker's log that says what it did with an image."""
 
 TRAPPED = "worker: kill -9 as it takes a job"
 
@@ -64,27 +68,45 @@ class Blow:
 
     at: float
     what: str
+    outage: Outage | None = None
 
 
 def plan(
-    chance: random.Random, *, kills: int, redis_restarts: int, redis_losses: int, s3_restarts: int, again: int
+    chance: random.Random,
+    *,
+    kills: int,
+    redis_restarts: int,
+    redis_losses: int,
+    s3_restarts: int,
+    again: int,
+    outages: Sequence[Outage] = (),
 ) -> list[Blow]:
     """All blows of a run, in order; `kills` are those by kill -9 of our own processes."""
     what = chance.choices(list(KILLS), list(KILLS.values()), k=kills)
     what += chance.choices(list(TERMS), list(TERMS.values()), k=round(kills * TERMS_A_KILL))
     what += [REDIS_KILL if number % 2 == 0 else REDIS_TERM for number in range(redis_restarts)]
     what += [REDIS_LOSS] * redis_losses + [S3_KILL] * s3_restarts + [AGAIN] * again
-    return sorted(Blow(chance.uniform(FIRST, LAST), kind) for kind in what)
+    blows = [Blow(chance.uniform(FIRST, LAST), kind) for kind in what]
+    blows += [Blow(chance.uniform(FIRST, LAST_OUTAGE), str(outage), outage) for outage in outages]
+    return sorted(blows)
 
 
 class Service:
     """One of our processes, and its supervisor: whatever ends is swept up and started again after a pause."""
 
-    def __init__(self, name: str, arguments: list[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        folder: Path,
+        environment: Mapping[str, str],
+        checkouts: Sequence[Path],
+    ) -> None:
         command = [sys.executable, "-m", "tests.chaos.worker", *arguments]
         self.process = Process(name, command, folder, folder / "log" / f"{name}.log")
         self.starts = self.overdue = 0
-        self._environment = dict(environment) | {"PYTHONPATH": str(HOUSE), "PYTHONFAULTHANDLER": "1"}
+        self._environment, self._checkouts = dict(environment), checkouts
+        self._steps = self._read = 0
         self._up_at = 0.0
         self._patience_ends: float | None = None
 
@@ -103,7 +125,9 @@ class Service:
         elif self._up_at == 0.0:
             self._up_at = now + chance.uniform(0, LONGEST_PAUSE if self.starts else 0)
         elif now >= self._up_at:
-            self.process.start(self._environment)  # what is left of the earlier one, a child perhaps, ends now
+            checkout = self._checkouts[self.starts % len(self._checkouts)]
+            named = {"PYTHONPATH": str(checkout), "PYTHONFAULTHANDLER": "1"}
+            self.process.start(self._environment | named)  # what is left of the earlier one, a child perhaps, ends now
             self.starts, self._up_at, self._patience_ends = self.starts + 1, 0.0, None
 
     def signal(self, number: int, to: Callable[[int, int], None] = os.kill) -> None:
@@ -112,6 +136,24 @@ class Service:
             self._patience_ends = time.monotonic() + WARM_PATIENCE
         with suppress(ProcessLookupError):
             to(self.pid, number)
+
+    @property
+    def name(self) -> str:
+        return self.process.name
+
+    @property
+    def running(self) -> bool:
+        return self.process.running
+
+    def steps(self) -> int:
+        """How many images it has ended or given back, in all its lives."""
+        if self.process.log.exists():
+            with self.process.log.open("rb") as log:
+                log.seek(self._read)
+                lines = log.read().rpartition(b"\n")
+                self._read += len(lines[0]) + len(lines[1])
+                self._steps += len(STEP.findall(lines[0]))
+        return self._steps
 
     def children(self) -> list[int]:
         listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
@@ -127,7 +169,7 @@ class Scene:
 
     def __init__(self, stack: Stack, services: list[Service], chance: random.Random) -> None:
         self.stack, self.chance = stack, chance
-        self.control = next(service for service in services if service.process.name == "control")
+        self.control = next(service for service in services if service.name == "control")
         self.workers = [service for service in services if service is not self.control]
         self.done: Counter[str] = Counter()
         self._control_dies_at: float | None = None
@@ -135,6 +177,16 @@ class Scene:
     @property
     def services(self) -> list[Service]:
         return [self.control, *self.workers]
+
+    @property
+    def one(self) -> Service:
+        """The worker whose credentials and way to S3 are its own."""
+        return self.workers[-1]
+
+    def kill_all_of(self, service: Service) -> None:
+        """Its supervisor starts it again."""
+        if service.running:
+            service.signal(signal.SIGKILL, os.killpg)
 
     @property
     def _trap(self) -> Path:
@@ -151,7 +203,7 @@ class Scene:
     def strike(self, blow: Blow, send_again: Callable[[], None]) -> bool:
         """Carry out a blow; False when that was not possible just now."""
         if blow.what in KILLS or blow.what in TERMS:
-            able = [service for service in self._of(blow.what) if service.process.running]
+            able = [service for service in self._of(blow.what) if service.running]
             return bool(able) and self._kill(blow.what, self.chance.choice(able))
         if blow.what == AGAIN:
             try:

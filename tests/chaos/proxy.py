@@ -1,4 +1,4 @@
-"""An HTTP proxy before S3 that fails as S3 and networks do, for a part of all requests.
+"""An HTTP proxy before S3 that fails as S3 and networks do: for a part of all requests, or for all during an outage.
 
 Every byte is forwarded as it came, the Host header too: the signature covers it. The proxy runs in a thread.
 """
@@ -12,7 +12,8 @@ import struct
 import threading
 from asyncio import StreamReader, StreamWriter
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 HOST = "127.0.0.1"
@@ -20,14 +21,34 @@ MOST_HEADERS = 2**18
 SLOWEST = 1.5
 """Seconds of the longest delay."""
 
+DRIP_SECONDS = 0.2
+"""Between two bytes of a body that drips."""
+
+CODES = (
+    "400 ThrottlingException",
+    "400 RequestLimitExceeded",
+    "400 BandwidthLimitExceeded",
+    "400 RequestTimeout",
+    "400 KMS.ThrottlingException",
+    "429 TooManyRequests",
+)
+"""By which S3 servers and gateways say that they have too much to do, otherwise than by 503."""
+
+UNKNOWN_CODE = "400 ChaosRefusal"
+CUT = "reset before S3 saw it"
+DRIPPING = "dripping answer"
+
 FAULTS = (
     "500 InternalError",
     "503 SlowDown",
-    "reset before S3 saw it",
+    CUT,
     "reset after S3 did it",
     "truncated answer",
     "late answer",
+    *CODES,
 )
+"""Of which one is drawn for a request that fails."""
+
 AWAY = "S3 away"
 """Counted beside the faults: a request while S3 was down."""
 
@@ -57,6 +78,7 @@ class Proxy:
         self.requests = 0
         self.faults: Counter[str] = Counter()
         self._upstream_port, self._rate, self._chance = upstream_port, rate, chance
+        self._outage: tuple[str, ...] = ()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="proxy", daemon=True)
         self._listens = threading.Event()
 
@@ -69,6 +91,15 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
+    @contextmanager
+    def failing_with(self, *faults: str) -> Iterator[None]:
+        """Within the block every request fails, with one of these."""
+        self._outage = faults
+        try:
+            yield
+        finally:
+            self._outage = ()
+
     async def _run(self) -> None:
         """Until told to stop; then `asyncio.run` cancels the connections."""
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
@@ -77,6 +108,10 @@ class Proxy:
         self._listens.set()
         await self._stopped.wait()
         server.close()
+
+    @property
+    def port(self) -> int:
+        return self._port
 
     @property
     def url(self) -> str:
@@ -101,14 +136,14 @@ class Proxy:
         except asyncio.IncompleteReadError:
             return False
         self.requests += 1
-        fault = self._chance.choice(FAULTS) if self._chance.random() < self._rate else None
+        fault = self._fault()
         if fault:
             self.faults[fault] += 1
-        if fault in ("500 InternalError", "503 SlowDown"):
+        if fault and fault[0].isdigit():
             writer.write(refusal(request, fault))
             await writer.drain()
             return True
-        if fault == "reset before S3 saw it":
+        if fault == CUT:
             return reset(writer)
         if fault == "late answer":
             await asyncio.sleep(self._chance.uniform(0.05, SLOWEST))
@@ -123,9 +158,15 @@ class Proxy:
             writer.write(answer.head + answer.body[: len(answer.body) // 2] if answer.body else answer.head[:-20])
             await writer.drain()
             return False
+        if fault == DRIPPING:
+            return await _drip(answer, writer)
         writer.write(answer.data)
         await writer.drain()
         return True
+
+    def _fault(self) -> str | None:
+        faults = self._outage or (FAULTS if self._chance.random() < self._rate else ())
+        return self._chance.choice(faults) if faults else None
 
 
 class Upstream:
@@ -192,8 +233,18 @@ async def _read_chunks(reader: StreamReader) -> bytes:
     return bytes(body)
 
 
+async def _drip(answer: Message, writer: StreamWriter) -> bool:
+    """Send the body byte by byte, until it ends or the client has enough."""
+    writer.write(answer.head)
+    for place in range(len(answer.body)):
+        writer.write(answer.body[place : place + 1])
+        await writer.drain()
+        await asyncio.sleep(DRIP_SECONDS)
+    return True
+
+
 def refusal(request: Message, fault: str) -> bytes:
-    """S3's way of saying that it cannot."""
+    """An answer of S3 with an error code: `fault` is the status and the code."""
     status, code = fault.split()
     body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>chaos</Message></Error>'.encode()
     head = f"HTTP/1.1 {status} {code}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n\r\n".encode()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -24,6 +25,10 @@ from worker.photo.options import Options
 TRAP = "die-taking-a-job"
 """A file in the processes' folder: the next worker that has taken a message, and not yet noted that it has, removes
 the file and dies. Then the message is nowhere: only the reconciler brings its images back."""
+
+
+SECONDS = "CHAOS_SECONDS_AN_IMAGE"
+"""Environment variable: so long does the stand-in take."""
 
 
 class Card(NamedTuple):
@@ -43,6 +48,7 @@ class Engine:
         return height, width
 
     def predict(self, gray: np.ndarray, vividness: float | None = None) -> np.ndarray:
+        time.sleep(float(os.environ.get(SECONDS, "0")))
         return chroma(gray)
 
 
