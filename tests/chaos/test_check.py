@@ -10,6 +10,7 @@ from PIL import Image
 
 from tests.chaos import check, inflict, pictures
 from tests.chaos.check import Found, Verdict
+from tests.chaos.outages import Outage
 from tests.chaos.pictures import Judgement, Kind, Picture
 from worker.errors import ImageFault
 from worker.photo import luma
@@ -206,11 +207,14 @@ def test_the_same_seed_plans_the_same_run() -> None:
 def test_a_plan_has_all_that_was_asked_for() -> None:
     chance = random.Random(0)
     kinds = [picture.kind for picture in pictures.plan(100, 3, 2, chance)]
-    blows = inflict.plan(chance, kills=9, redis_restarts=3, redis_losses=1, s3_restarts=2, again=4)
+    blows = inflict.plan(
+        chance, kills=9, redis_restarts=3, redis_losses=1, s3_restarts=2, again=4, outages=[Outage("S3 away", 5)]
+    )
 
     assert kinds.count(Kind.POISON) == 3
     assert all(kinds.count(kind) == 2 for kind in pictures.BROKEN)
-    assert len(blows) == 22
+    assert len(blows) == 22 + 1
+    assert [blow.outage for blow in blows if blow.outage] == [Outage("S3 away", 5)]
     assert sum(blow.what in inflict.KILLS for blow in blows) == 9
     assert sum(blow.what in inflict.TERMS for blow in blows) == 3
     assert all("kill -9" in what for what in inflict.KILLS)

@@ -114,6 +114,36 @@ def test_every_fault_is_what_it_says(
     assert through.faults == {fault: 1}
 
 
+@pytest.mark.parametrize("fault", [*proxy.CODES, proxy.UNKNOWN_CODE])
+def test_every_code_is_one_that_a_client_reads(upstream: ThreadingHTTPServer, fault: str) -> None:
+    status, code = fault.split()
+    with Proxy(upstream.server_port, 0.0, random.Random(0)) as through, through.failing_with(fault):
+        connection = client(through)
+        connection.request("PUT", "/", b"hello")
+        answer = connection.getresponse()
+        assert answer.status == int(status)
+        assert f"<Code>{code}</Code>" in answer.read().decode()
+        connection.close()
+
+    assert not Answering.seen
+
+
+def test_an_answer_that_drips_comes_byte_by_byte(upstream: ThreadingHTTPServer) -> None:
+    with Proxy(upstream.server_port, 0.0, random.Random(0)) as through, through.failing_with(proxy.DRIPPING):
+        connection = client(through)
+        connection.request("GET", "/")
+        answer = connection.getresponse()
+        assert [answer.read(1), answer.read(1)] == [b"a", b"b"]
+        connection.close()
+
+
+def test_after_an_outage_nothing_fails(upstream: ThreadingHTTPServer) -> None:
+    with Proxy(upstream.server_port, 0.0, random.Random(0)) as through:
+        with through.failing_with(proxy.CUT), pytest.raises(ConnectionResetError):
+            put(client(through))
+        assert put(client(through)) == BODY
+
+
 def test_a_request_while_s3_is_away_is_reset_and_counted(closed_port: int) -> None:
     with Proxy(closed_port, 0.0, random.Random(0)) as through, pytest.raises(ConnectionResetError):
         put(client(through))
