@@ -32,11 +32,13 @@ test: .venv/.test  ## All tests: unit, then integration with real servers and wo
 test-unit: .venv/.test  ## The fast tests, without servers
 	$(BIN)/pytest tests/unit $(TEST_ARGS)
 
-chaos: .venv/.test  ## 20,000 images while processes are killed, Redis is lost and S3 fails (docs/chaos.md)
-	$(BIN)/python -m tests.chaos --images 20000 --kills 60 --redis-restarts 5 --redis-losses 1 --s3-fault-rate 0.05 $(CHAOS_ARGS)
+chaos: .venv/.test  ## 20,000 images while processes are killed and Redis, S3 and credentials go away (docs/chaos.md)
+	$(BIN)/python -m tests.chaos --images 20000 --kills 60 --redis-restarts 5 --redis-losses 1 --s3-fault-rate 0.05 \
+		--outage all --sparse 2 $(CHAOS_ARGS)
 
-chaos-short: .venv/.test  ## The same with 600 images, in a minute or two
-	$(BIN)/python -m tests.chaos --images 600 --kills 6 --redis-restarts 1 --redis-losses 1 --s3-restarts 1 --again 6 --deadline 400 $(CHAOS_ARGS)
+chaos-short: .venv/.test  ## The same with 600 images and one outage of each group, in three minutes
+	$(BIN)/python -m tests.chaos --images 600 --kills 6 --redis-restarts 1 --redis-losses 1 --s3-restarts 1 --again 6 \
+		--outage turns --sparse 1 --deadline 400 $(CHAOS_ARGS)
 
 FUZZ_TIMES ?= 20
 
