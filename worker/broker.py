@@ -81,11 +81,14 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.Channel):
-    """A channel whose connection's `transport_options` have an `intake`, where messages are taken from it."""
+    """A channel that knows the `intake` of its connection's `transport_options`; without one, taking is not paused."""
 
     QoS = QoS
     from_transport_options = (*redis.Channel.from_transport_options, "intake")  # type: ignore[assignment]
-    intake: Intake
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.intake = Intake(lambda: True)  # of other connections of this process than its consumer's
+        super().__init__(*args, **options)
 
     def _brpop_read(self, **options: Any) -> Any:
         """Called when there is an answer. One that Redis will not give now is no reason for the process to end."""

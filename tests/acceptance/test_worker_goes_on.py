@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from producer.submission import submit
 from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg
 from tests.acceptance.test_submission import wait_until
 from worker import paths
+from worker.app import READY_FILE
 from worker.models.registry import Promotion, sha256_of_starter
 from worker.settings import Settings
 from worker.store import Store
@@ -41,23 +43,25 @@ def stack() -> Iterator[Stack]:
         yield running
 
 
+@contextmanager
+def started(folder: Path, **environment: str) -> Iterator[Process]:
+    """A worker that nobody waits for until it is ready; its log and its file `ready` lie in the folder."""
+    command = [sys.executable, "-m", "deploy.cli", "worker", "--concurrency", "1"]
+    process = Process("worker", command, folder, folder / "log")
+    process.start(os.environ | {READY_FILE: str(folder / "ready"), "PYTHONPATH": str(HOUSE)} | environment)
+    try:
+        yield process
+    finally:
+        process.stop()
+
+
 @pytest.fixture
 def from_profile(stack: Stack, settings: Settings, tmp_path: Path) -> Iterator[Process]:
-    """A worker, to be started, that finds its credentials by a profile of `config`, and nowhere else."""
-    assert stack.s3
-    file = tmp_path / "ready"
-    process = Process(
-        "from-profile",
-        [sys.executable, "-m", "deploy.cli", "worker", "--concurrency", "1", "--name", "from-profile"],
-        tmp_path,
-        tmp_path / "log",
-    )
-    environment = os.environ | dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
+    """A worker that finds its credentials by a profile of `config`, and nowhere else."""
+    none = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "")
     places = {"AWS_CONFIG_FILE": str(tmp_path / "config"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none")}
-    more = {"AWS_PROFILE": PROFILE, "PHOTOCHROM_READY_FILE": str(file), "PYTHONPATH": str(HOUSE)}
-    process.start(environment | places | more)
-    yield process
-    process.stop()
+    with started(tmp_path, AWS_PROFILE=PROFILE, **none, **places) as process:
+        yield process
 
 
 def await_(stack: Stack, process: Process, condition: Callable[[], bool]) -> None:
@@ -107,23 +111,24 @@ def test_a_profile_that_is_missing_and_credentials_that_expire_cost_no_image(
 
 
 def test_a_champion_that_cannot_be_loaded_blocks_no_job_of_another_model(
-    stack: Stack, settings: Settings, store: Store
+    stack: Stack, settings: Settings, store: Store, tmp_path: Path
 ) -> None:
     for number in range(4):
         store.put("archive", f"scans/{number}.jpg", gray_jpeg(number))
     broken = Promotion(sequence=1, sha256="0" * 64, name="broken")
     etag = store.put_record(paths.CHAMPION, broken)
-    stack.environment["PHOTOCHROM_MODEL"] = "champion"
-    worker = stack.start_worker("worker")
-    assert "champion is not served: there is no version" in worker.log.read_text()
-    waiting = submit(SOURCE, DESTINATION, settings=settings, model="champion")
-    wait_until(stack, lambda: "gave back" in worker.log.read_text())
-    pinned = submit(SOURCE, DESTINATION + "-pinned", settings=settings, model="autoencoder")
-    wait_until(stack, lambda: progress(pinned, settings).ended)
-    assert progress(pinned, settings).done == 4
-    assert progress(waiting, settings).done == 0
+    with started(tmp_path, PHOTOCHROM_MODEL="champion") as worker:
+        await_(stack, worker, lambda: "not ready: there is no version" in worker.log.read_text())
+        waiting = submit(SOURCE, DESTINATION, settings=settings, model="champion")
+        await_(stack, worker, lambda: "gave back" in worker.log.read_text())
+        pinned = submit(SOURCE, DESTINATION + "-pinned", settings=settings, model="autoencoder")
+        await_(stack, worker, lambda: progress(pinned, settings).ended)
+        assert progress(pinned, settings).done == 4
+        assert progress(waiting, settings).done == 0
+        assert not (tmp_path / "ready").exists()
 
-    good = Promotion(sequence=2, sha256=sha256_of_starter("autoencoder"), name="autoencoder")
-    store.put_record(paths.CHAMPION, good, if_match=etag)
-    wait_until(stack, lambda: progress(waiting, settings).ended)
-    assert progress(waiting, settings).done == 4
+        good = Promotion(sequence=2, sha256=sha256_of_starter("autoencoder"), name="autoencoder")
+        store.put_record(paths.CHAMPION, good, if_match=etag)
+        await_(stack, worker, lambda: progress(waiting, settings).ended)
+        assert progress(waiting, settings).done == 4
+        await_(stack, worker, (tmp_path / "ready").exists)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from celery import bootsteps, signals
+from kombu import transport
 
 import worker.settings
 from worker import app, drain, exposition, heartbeat
@@ -19,6 +20,7 @@ from worker.settings import Settings
 def started(no_settings, monkeypatch, tmp_path):
     """Starts a role with some settings, and gives back what was done for it."""
     done = SimpleNamespace(arguments=[], served=[], prepared=[], file=tmp_path / "heartbeat")
+    monkeypatch.setattr(transport, "TRANSPORT_ALIASES", dict(transport.TRANSPORT_ALIASES))
     monkeypatch.setattr(app.app, "worker_main", done.arguments.extend)
     monkeypatch.setattr(app.app, "steps", {"worker": set(), "consumer": set()})
     monkeypatch.setattr(exposition, "serve", lambda port, role: done.served.append((port, role)))

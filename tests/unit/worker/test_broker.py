@@ -176,3 +176,12 @@ def test_a_message_that_was_asked_for_before_the_pause_is_in_somebodys_hands(ser
         taking.turn()
     assert len(taking.messages) == 1
     assert left(server)[0] == 1
+
+
+def test_a_connection_without_a_consumer_of_celerys_takes_messages_as_by_kombu_alone(server):
+    send(server, "first")
+    with Connection(server.url, transport=f"{broker.__name__}:Transport") as connection:
+        message = connection.SimpleQueue(QUEUE).get(timeout=DEADLINE)
+        message.ack()
+    assert message.decode() == "first"
+    assert left(server) == (0, 0, 0)
