@@ -92,7 +92,7 @@ class Ledger:
         self._end_script = self._redis.register_script(scripts.PASS_AWAY + scripts.END)
         self._start_script = self._redis.register_script(scripts.PASS_AWAY + scripts.START)
         self._note_sent_script = self._redis.register_script(scripts.PASS_AWAY + scripts.NOTE_SENT)
-        self._put_off_script = self._redis.register_script(scripts.PASS_AWAY + scripts.PUT_OFF)
+        self._put_off_script = self._redis.register_script(scripts.PUT_OFF)
         self._give_back_script = self._redis.register_script(scripts.GIVE_BACK)
         self._merge_script = self._redis.register_script(scripts.MERGE)
 
@@ -326,11 +326,13 @@ class Ledger:
     def put_off(self, submission: str, job: str, wait: float) -> bool:
         """Keep a job, as JSON, until it is due in `wait` seconds; False where too many wait already.
 
-        What waits in a worker's memory would be lost with it for a while, and wait behind its other jobs.
+        What waits in a worker's memory would be lost with it for a while, and wait behind its other jobs. The jobs pass
+        away by themselves: a control process that does not know of them puts their images back, and may retire the
+        submission.
         """
-        arguments: list[str | float] = [repr(self.now() + wait), job, MOST_DUE, submission, KEPT_AFTER_END]
+        arguments: list[str | float] = [repr(self.now() + wait), job, MOST_DUE, KEPT_AFTER_END]
         with redis_translated():
-            return bool(self._put_off_script(keys=[keys.of(submission, "due"), keys.ACTIVE], args=arguments))
+            return bool(self._put_off_script(keys=[keys.of(submission, "due")], args=arguments))
 
     def put_off_jobs(self, submission: str) -> list[str]:
         """All that wait, as JSON."""

@@ -61,13 +61,13 @@ end
 pass_away()
 """
 
-# KEYS due; ARGV time, job, most; 0 when there are so many that this one is not to wait
+# KEYS due; ARGV time, job, most, seconds to live; 0 when there are so many that this one is not to wait
 PUT_OFF = """
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[3]) then
     return 0
 end
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
-pass_away()
+redis.call('EXPIRE', KEYS[1], ARGV[4])
 return 1
 """
 

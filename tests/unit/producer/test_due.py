@@ -122,6 +122,15 @@ def test_what_waits_of_an_ended_submission_passes_away(few, flowing):
     assert few.ledger._redis.ttl(keys.of(flowing.name, "due")) == -1
 
 
+def test_what_waits_passes_away_also_where_control_is_of_a_version_that_does_not_know_of_it(few, flowing):
+    put_off(few, HOUR)
+    assert few.ledger._redis.ttl(keys.of(flowing.name, "due")) > HOUR
+    few.ledger._redis.delete(keys.of(flowing.name, "due"))
+    while few.ledger._redis.rpop(keys.queue(6)):
+        pass
+    assert [reconcile(flowing, few), reconcile(flowing, few)] == [0, 5]
+
+
 def test_what_waited_when_redis_was_lost_is_put_back(few, flowing):
     for _ in range(3):
         put_off(few, HOUR)
