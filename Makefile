@@ -38,7 +38,7 @@ chaos: .venv/.test  ## 20,000 images while processes are killed and Redis, S3 an
 
 chaos-short: .venv/.test  ## The same with 600 images and one outage of each group, in three minutes
 	$(BIN)/python -m tests.chaos --images 600 --kills 6 --redis-restarts 1 --redis-losses 1 --s3-restarts 1 --again 6 \
-		--outage turns --sparse 1 --deadline 400 $(CHAOS_ARGS)
+		--outage turns --sparse 1 --seconds-an-image 0.2 --deadline 400 $(CHAOS_ARGS)
 
 FUZZ_TIMES ?= 20
 

@@ -69,11 +69,11 @@ class Driver:
         while time.monotonic() < called_off:
             self.scene.look_after()
             self._look()
-            if self._is_interrupted:
+            if self.interruptions and self.interruptions[-1].seconds is None:
                 self.interruptions[-1].look(*self._images_concerned())
-            elif self._has_ended():  # first: what falls afterwards, Redis' loss perhaps, nobody mends
-                return True
-            elif self.blows and self.blows[0].at * self.plan.images <= self._most:
+            if not self._is_interrupted and self._has_ended():
+                return True  # first: what falls afterwards, Redis' loss perhaps, nobody mends
+            if self.blows and self.blows[0].at * self.plan.images <= self._most and self._may_fall(self.blows[0]):
                 self._carry_out(self.blows.pop(0))
             if time.monotonic() - self._moved > patience:
                 self.console.print(f"nothing moves any more after {self._most:,} images")
@@ -89,6 +89,10 @@ class Driver:
             return
         self.console.print(f"{self._most:>7,} images ended: {blow.what}", highlight=False)
 
+    def _may_fall(self, blow: Blow) -> bool:
+        """One outage at a time, and nothing beside that of all; beside that of one worker the others are not spared."""
+        return not self._is_interrupted or (self.interruptions[-1].outage.kind.of_one and not blow.outage)
+
     @property
     def _is_interrupted(self) -> bool:
         """Whether something is away, or work does not go on yet."""
@@ -99,8 +103,7 @@ class Driver:
         """How many images ended by those whom the outage concerns, and how many there are at most."""
         if not self.interruptions[-1].outage.kind.of_one:
             return self._most, self.plan.images
-        ended = self.scene.one.steps()
-        return ended, ended + self.plan.images - self._most
+        return self.scene.one.steps(), self.plan.images  # where others end them all, that it goes on is not seen
 
     def _drained(self) -> bool:
         until = time.monotonic() + DRAIN_SECONDS
