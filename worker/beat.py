@@ -9,6 +9,7 @@ from celery.beat import ScheduleEntry, Scheduler, SchedulingError
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from worker.background import in_one_line
 from worker.outage import REMINDER_SECONDS, Outage
 
 log = logging.getLogger("photochrom.queue")
@@ -35,13 +36,20 @@ class PatientScheduler(Scheduler):
             self.apply_async(entry, producer=producer, advance=False)
         except SchedulingError as error:
             if not isinstance(error.__context__, AWAY):
-                log.exception("a tick cannot be sent", extra={"action": "ticks_not_sent"})
+                self._connect_anew_after(error)
                 return
             self._outage.is_away(f"Redis cannot be reached ({type(error.__context__).__name__})")
         except AWAY as error:
             self._outage.is_away(f"Redis cannot be reached ({type(error).__name__})")
         else:
             self._outage.is_back()
+
+    def _connect_anew_after(self, error: SchedulingError) -> None:
+        """Kombu fails in many ways over a channel that it closed itself: the next tick goes over another one."""
+        for name in ("producer", "connection"):
+            self.__dict__.pop(name, None)
+        log.error("a tick cannot be sent: %s", in_one_line(error), extra={"action": "ticks_not_sent"})
+        log.debug("a tick cannot be sent", exc_info=error, extra={"action": "ticks_not_sent"})
 
     def _ensure_connected(self) -> Any:
         return self.connection.ensure_connection(

@@ -8,6 +8,9 @@ EPOCH = "photochrom:epoch"
 ACTIVE = "photochrom:active"
 """Set of the submissions that the control process advances."""
 
+PROBE = "photochrom:probe"
+"""Written now and then, by which a process sees whether Redis writes."""
+
 WAITING = "photochrom:waiting"
 """Set of the submissions that a new Redis still lacks, because S3 holds something of them that cannot be read."""
 

@@ -40,6 +40,9 @@ LOOK_SECONDS, AGAIN_SECONDS, SHOW_SECONDS = 5.0, 1.0, 0.5
 ANSWER_SECONDS = 5.0
 """For the broker to be reached and to answer."""
 
+PROBE_SECONDS = 60
+"""For which the key is kept by whose writing it is seen whether Redis writes."""
+
 STUCK_CODE = 70
 """With which a process ends that cannot be mended: "internal software error" of sysexits.h."""
 
@@ -133,13 +136,14 @@ class Watch:
 def messages_waiting(chosen: Settings, queues: Iterable[str]) -> int:
     """How many wait in these queues, asked over a connection of its own, as whoever comes anew would have to.
 
-    Raises RetryableError while Redis cannot be reached or refuses.
+    Raises RetryableError while Redis cannot be reached, or refuses to answer or to write.
     """
     lists = [f"{queue}\x06\x16{step}" if step else queue for queue in queues for step in keys.PRIORITIES.values()]
     with redis_translated(), closing(_client(chosen)) as client, client.pipeline(transaction=False) as asked:
+        asked.set(keys.PROBE, "", ex=PROBE_SECONDS)  # a full Redis answers, and no message can be taken from it
         for name in lists:
             asked.llen(name)
-        return sum(asked.execute())
+        return sum(asked.execute()[1:])
 
 
 def end_at_once() -> None:

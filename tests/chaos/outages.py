@@ -143,6 +143,15 @@ def redis_with_another_password(redis: Valkey) -> Iterator[None]:
         client.config_set("requirepass", before)
 
 
+@contextmanager
+def redis_without_memory(redis: Valkey) -> Iterator[None]:
+    """It answers, and refuses to write."""
+    with _client(redis) as client:
+        client.config_set("maxmemory", 1)
+        yield
+        client.config_set("maxmemory", 0)
+
+
 def _client(server: Valkey) -> redis.Redis:
     return redis.Redis.from_url(server.url, socket_timeout=30)
 
@@ -188,6 +197,7 @@ KINDS = {
     "Redis silent": Kind("Redis away", (5, 35, 90), lambda to: redis_silent(to.redis)),
     "Redis with too many clients": Kind("Redis locked", (20,), lambda to: redis_full(to.redis)),
     "Redis with another password": Kind("Redis locked", (20,), lambda to: redis_with_another_password(to.redis)),
+    "Redis without memory": Kind("Redis locked", (20,), lambda to: redis_without_memory(to.redis)),
     "expired credentials": Kind("one worker", (20, 60), lambda to: credentials_expired(to.profile), True),
     "missing profile": Kind("one worker", (20, 60), lambda to: profile_missing(to.profile, to.restart_one), True),
     "a worker without S3": Kind("one worker", (20, 60), lambda to: to.proxy_of_one.failing_with(CUT), True),

@@ -42,4 +42,13 @@ def test_what_is_wrong_with_a_tick_itself_is_told_each_time(clock, closed_port, 
     entry.args = [object()]
     scheduler.apply_entry(entry)
     [line] = [record for record in caplog.records if record.name.startswith("photochrom")]
-    assert line.exc_info
+    assert "tick" in line.getMessage() and "not JSON serializable" in line.getMessage()
+
+
+def test_after_a_tick_that_failed_another_connection_is_used(clock, closed_port):
+    scheduler, _ = clock(closed_port)
+    before = scheduler.connection
+    entry = scheduler.schedule["tick"]
+    entry.args = [object()]
+    scheduler.apply_entry(entry)
+    assert scheduler.connection is not before

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import redis
 from celery.worker import state
 
 from worker import app, drain, intake, keys, outage, watch
@@ -171,6 +172,16 @@ def test_a_broker_that_is_away_or_refuses_the_password_is_told_as_ours(settings,
     away = settings.model_copy(update={"redis_url": type(settings.redis_url)(f"redis://127.0.0.1:{closed_port}/0")})
     with pytest.raises(RetryableError, match="Redis cannot be reached"):
         messages_waiting(away, [keys.QUEUE])
+
+
+def test_a_broker_that_answers_and_does_not_write_is_told_as_ours(settings):
+    with redis.Redis.from_url(settings.redis_url.get_secret_value()) as client:
+        client.config_set("maxmemory", 1)
+        try:
+            with pytest.raises(RetryableError, match="Redis refuses"):
+                messages_waiting(settings, [keys.QUEUE])
+        finally:
+            client.config_set("maxmemory", 0)
 
 
 ENDING = """
