@@ -165,6 +165,13 @@ def s3_away(s3: SeaweedFS) -> Iterator[None]:
 
 
 @contextmanager
+def s3_failing(servers: Servers, *faults: str) -> Iterator[None]:
+    """Every request of every process gets one of these answers."""
+    with servers.proxy.failing_with(*faults), servers.proxy_of_one.failing_with(*faults):
+        yield
+
+
+@contextmanager
 def credentials_expired(profile: Profile) -> Iterator[None]:
     """The profile's program gives credentials that expired an hour ago."""
     profile.stale.touch()
@@ -202,9 +209,9 @@ KINDS = {
     "missing profile": Kind("one worker", (20, 60), lambda to: profile_missing(to.profile, to.restart_one), True),
     "a worker without S3": Kind("one worker", (20, 60), lambda to: to.proxy_of_one.failing_with(CUT), True),
     "S3 away": Kind("S3", (20, 60), lambda to: s3_away(to.s3)),
-    "S3 throttling": Kind("S3", (20,), lambda to: to.proxy.failing_with(*CODES)),
-    "S3 refusing by an unknown code": Kind("S3", (20,), lambda to: to.proxy.failing_with(UNKNOWN_CODE)),
-    "S3 with slow bodies": Kind("S3", (20,), lambda to: to.proxy.failing_with(DRIPPING)),
+    "S3 throttling": Kind("S3", (20,), lambda to: s3_failing(to, *CODES)),
+    "S3 refusing by an unknown code": Kind("S3", (20,), lambda to: s3_failing(to, UNKNOWN_CODE)),
+    "S3 with slow bodies": Kind("S3", (20,), lambda to: s3_failing(to, DRIPPING)),
 }
 SHORT_SECONDS = 35
 """No outage of a short run is longer."""
