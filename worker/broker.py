@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from queue import Empty
 from typing import Any
 
 from kombu import transport
@@ -91,7 +92,14 @@ class Channel(redis.Channel):
         super().__init__(*args, **options)
 
     def _brpop_read(self, **options: Any) -> Any:
-        """Called when there is an answer. One that Redis will not give now is no reason for the process to end."""
+        """Called when there is something to read. What Redis refuses now is no reason for the process to end.
+
+        Where nothing was asked, the server closed the connection, or another one has the same file descriptor by now:
+        to wait for an answer would hold the whole process. The next question is asked over a new connection.
+        """
+        if not self._in_poll:
+            self.client.connection.disconnect()
+            raise Empty
         try:
             return super()._brpop_read(**options)
         except ResponseError as error:

@@ -3,6 +3,7 @@
 import logging
 import time
 from contextlib import contextmanager, suppress
+from queue import Empty
 
 import pytest
 import redis
@@ -185,3 +186,13 @@ def test_a_connection_without_a_consumer_of_celerys_takes_messages_as_by_kombu_a
         message.ack()
     assert message.decode() == "first"
     assert left(server) == (0, 0, 0)
+
+
+def test_no_answer_is_waited_for_where_none_was_asked_for(server, take):
+    taking = take()
+    taking.turn()
+    taking.turn_until(lambda: not taking.channel._in_poll)
+    with pytest.raises(Empty):
+        taking.channel.handlers["BRPOP"]()
+    send(server, "one")
+    taking.turn_until(lambda: taking.messages)
