@@ -59,10 +59,10 @@ bench-producer: .venv/.test  ## Keys a second from listing to queue, and memory,
 	$(BIN)/python -m tests.benchmarks.producer
 
 study-recipes: .venv/.test  ## Recipes against each other on one budget: PHOTOGRAPHS=folder (docs/recipes.md)
-	$(BIN)/python -m training.study recipes $(PHOTOGRAPHS) $(STUDY_ARGS)
+	$(BIN)/python -m photochrom.training.study recipes $(PHOTOGRAPHS) $(STUDY_ARGS)
 
 study-autoencoder: .venv/.test  ## The autoencoder's sizes against each other: PHOTOGRAPHS=folder (docs/autoencoder.md)
-	$(BIN)/python -m training.study autoencoder $(PHOTOGRAPHS) $(STUDY_ARGS)
+	$(BIN)/python -m photochrom.training.study autoencoder $(PHOTOGRAPHS) $(STUDY_ARGS)
 
 kill-control: .venv/.test  ## Kill the control process a hundred times in one submission
 	PHOTOCHROM_TEST_KILLS=100 $(BIN)/pytest tests/acceptance/test_control_killed.py

@@ -1,4 +1,4 @@
-"""Makes the buckets that the settings name, where they are missing: python -m deploy.buckets.
+"""Makes the buckets that the settings name, where they are missing: python -m photochrom.deploy.buckets.
 
 For the S3 server of compose.yaml, with its administrator's keys; no other process may make buckets.
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import sys
 
-from worker.errors import PhotochromError
-from worker.settings import Settings, settings
-from worker.store import Location, Store
+from photochrom.worker.errors import PhotochromError
+from photochrom.worker.s3.store import Location, Store
+from photochrom.worker.settings import Settings, settings
 
 
 def named(chosen: Settings) -> list[str]:

@@ -9,17 +9,14 @@ from typing import Annotated
 
 import typer
 
-import deploy.commands
-import producer.commands
-import training.commands
-import training.dataset_command
-import training.evaluation_commands
-import training.model_commands
-import training.run_commands
-import worker.commands
-from deploy.process import LoggedFault
-from worker.errors import PhotochromError
-from worker.version import VERSION
+import photochrom.deploy.commands
+import photochrom.producer.client.commands
+import photochrom.worker.cli.commands
+from photochrom.deploy.stack.process import LoggedFault
+from photochrom.training.cli import dataset, evaluation, models, train
+from photochrom.training.cli import runs as run_commands
+from photochrom.worker.errors import PhotochromError
+from photochrom.worker.version import VERSION
 
 app = typer.Typer(
     name="photochrom",
@@ -46,29 +43,38 @@ EXTRAS = {
 }
 """What has to be installed for a command beside the base dependencies; what is not here needs no more than these."""
 
-FOLDERS = ("worker", "producer", "training", "deploy")
+FOLDERS = ("photochrom",)
 
 _PANELS = {
-    "Start here": (deploy.commands.demo, deploy.commands.demo_training, deploy.commands.bench),
-    "Colour": (worker.commands.colorize, producer.commands.submit, worker.commands.restore, worker.commands.verify),
-    "Submissions": (
-        producer.commands.status,
-        producer.commands.cancel,
-        producer.commands.resume,
-        producer.commands.redrive,
-        producer.commands.report,
-        producer.commands.reconcile,
+    "Start here": (
+        photochrom.deploy.commands.demo,
+        photochrom.deploy.commands.demo_training,
+        photochrom.deploy.commands.bench,
     ),
-    "Processes": (worker.commands.worker, producer.commands.control, training.run_commands.training),
-    "Models": (training.commands.train, training.evaluation_commands.evaluate, training.dataset_command.dataset),
+    "Colour": (
+        photochrom.worker.cli.commands.colorize,
+        photochrom.producer.client.commands.submit,
+        photochrom.worker.cli.commands.restore,
+        photochrom.worker.cli.commands.verify,
+    ),
+    "Submissions": (
+        photochrom.producer.client.commands.status,
+        photochrom.producer.client.commands.cancel,
+        photochrom.producer.client.commands.resume,
+        photochrom.producer.client.commands.redrive,
+        photochrom.producer.client.commands.report,
+        photochrom.producer.client.commands.reconcile,
+    ),
+    "Processes": (photochrom.worker.cli.commands.worker, photochrom.deploy.commands.control, run_commands.training),
+    "Models": (train.train, evaluation.evaluate, dataset.dataset),
 }
 for panel, commands in _PANELS.items():
     for command in commands:
         app.command(rich_help_panel=panel)(command)
-app.add_typer(producer.commands.quarantine, name="quarantine", rich_help_panel="Submissions")
-app.add_typer(training.run_commands.runs, name="runs", rich_help_panel="Models")
-app.add_typer(training.model_commands.models, name="models", rich_help_panel="Models")
-app.add_typer(training.evaluation_commands.evaluation, name="evaluation", rich_help_panel="Models")
+app.add_typer(photochrom.producer.client.commands.quarantine, name="quarantine", rich_help_panel="Submissions")
+app.add_typer(run_commands.runs, name="runs", rich_help_panel="Models")
+app.add_typer(models.models, name="models", rich_help_panel="Models")
+app.add_typer(evaluation.evaluation, name="evaluation", rich_help_panel="Models")
 
 
 def _print_version(wanted: bool) -> None:
@@ -108,7 +114,7 @@ def main() -> None:
 
 
 def _end(*lines: str) -> None:
-    from worker.terminal import printable
+    from photochrom.worker.cli.terminal import printable
 
     print("photochrom:", "\n".join(map(printable, lines)), file=sys.stderr)
     sys.exit(2)

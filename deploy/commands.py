@@ -1,4 +1,4 @@
-"""`photochrom demo`, `photochrom demo-training` and `photochrom bench`."""
+"""`photochrom demo`, `photochrom demo-training`, `photochrom bench` and `photochrom control`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,19 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+CONTROL_TASKS = ["photochrom.producer.control.tasks", "photochrom.training.runs.scheduler_task"]
+"""What the control process does: for submissions, and for training runs."""
+
+
+def control(
+    name: Annotated[str, typer.Option(help="Name of this process, unique on its host.")] = "control",
+) -> None:
+    """Run the control process: it lists submissions page by page and keeps the queue filled. Two may run at once."""
+    from photochrom.worker.queue.app import run
+    from photochrom.worker.settings import settings
+
+    run("control", settings(), name, ["--beat", "--pool", "threads", "--concurrency", "4"], CONTROL_TASKS)
 
 
 def demo(
@@ -26,9 +39,9 @@ def demo(
 
     The exit code is 0 when everything was coloured but what is broken on purpose, else 1.
     """
-    from deploy.demo import demonstrate
-    from deploy.page import write_report
-    from worker.terminal import ProgressDisplay, printable
+    from photochrom.deploy.demo.page import write_report
+    from photochrom.deploy.demo.run import demonstrate
+    from photochrom.worker.cli.terminal import ProgressDisplay, printable
 
     out.mkdir(parents=True, exist_ok=True)
     with ProgressDisplay("starting") as display:
@@ -55,9 +68,9 @@ def demo_training(
     nothing; lets the schedule begin a run on crops of free sample photographs; and makes a page of curves and pictures.
     The exit code is 0 when the challenger was promoted and served and no image failed.
     """
-    from deploy.training_demo import demonstrate_training
-    from deploy.training_page import write_training_page
-    from worker.terminal import printable
+    from photochrom.deploy.demo.training import demonstrate_training
+    from photochrom.deploy.demo.training_page import write_training_page
+    from photochrom.worker.cli.terminal import printable
 
     def tell(text: str) -> None:
         typer.echo(printable(f"{time.monotonic() - started:5.0f} s  {text}"), err=True)
@@ -103,8 +116,8 @@ def bench(
     """
     from rich.console import Console
 
-    from deploy.bench import bench as measure
-    from worker.terminal import printable
+    from photochrom.deploy.bench.run import bench as measure
+    from photochrom.worker.cli.terminal import printable
 
     console = Console(stderr=True)
     with console.status("") as status:

@@ -13,17 +13,17 @@ from botocore.config import Config
 from PIL import Image
 
 # Imported before pytest puts tests/unit on the path, where folders of the same names would be found first.
-import deploy.cli  # noqa: F401
-import producer.submission  # noqa: F401
-import training.commands  # noqa: F401
-from deploy.servers import Valkey
+import photochrom.deploy.cli
+import photochrom.producer.records.submission
+import photochrom.training.cli.train  # noqa: F401
+from photochrom.deploy.stack.servers import Valkey
+from photochrom.worker.jobs.context import resources as resources_of_control
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import PREFIX, Settings
+from photochrom.worker.settings import settings as settings_of_process
 from tests.examples import load_profile
 from tests.stand_in import StandInEngine
-from worker.ledger import Ledger
-from worker.resources import resources as resources_of_control
-from worker.settings import PREFIX, Settings
-from worker.settings import settings as settings_of_process
-from worker.store import Store
 
 load_profile()
 
@@ -36,7 +36,9 @@ def no_settings(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "nobody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "nothing")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setattr("worker.connection.RETRIES", 0)  # a Redis that is away is waited for 10 s otherwise
+    monkeypatch.setattr(
+        "photochrom.worker.ledger.connection.RETRIES", 0
+    )  # a Redis that is away is waited for 10 s otherwise
     settings_of_process.cache_clear()
     yield
     settings_of_process.cache_clear()

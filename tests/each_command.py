@@ -21,7 +21,7 @@ import redis  # noqa: F401
 import rich.progress  # noqa: F401
 import typer.rich_utils  # noqa: F401
 
-from deploy.cli import main
+from photochrom.deploy.cli import main
 
 SECONDS = 120
 """For one command, after which it is killed; only what is broken takes so long."""

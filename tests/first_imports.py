@@ -1,8 +1,8 @@
 """Run by the Python of an installation: executes what commands import when they are run, and prints what is missing.
 
-Arguments are names of commands ("evaluation create") and of modules ("worker.tasks"). Of a command's function, and of
-those of its file that it calls, every import counts; of the modules that these import, those within functions as well,
-but for those that may fail.
+Arguments are names of commands ("evaluation create") and of modules ("photochrom.worker.coloring.tasks"). Of a
+command's function, and of those of its file that it calls, every import counts; of the modules that these import, those
+within functions as well, but for those that may fail.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 
-import deploy.cli
+from photochrom.deploy import cli
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 Statement = ast.Import | ast.ImportFrom
@@ -25,7 +25,7 @@ Statement = ast.Import | ast.ImportFrom
 
 def of_command(name: str) -> Iterator[Statement]:
     """The imports of its function and of the functions of the same file that it calls."""
-    command: Any = typer.main.get_command(deploy.cli.app)
+    command: Any = typer.main.get_command(cli.app)
     for word in name.split():
         command = command.commands[word]
     function = inspect.unwrap(command.callback)
@@ -54,7 +54,7 @@ def of_module(name: str) -> Iterator[Statement]:
 def imported(statement: Statement) -> list[str]:
     """The modules of ours that it names."""
     names = [alias.name for alias in statement.names] if isinstance(statement, ast.Import) else [str(statement.module)]
-    return [name for name in names if name.partition(".")[0] in deploy.cli.FOLDERS]
+    return [name for name in names if name.partition(".")[0] in cli.FOLDERS]
 
 
 def check(name: str) -> None:

@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 OURS = "photochrom"
-FOLDERS = ("worker", "producer", "training", "deploy")
+FOLDERS = ("photochrom",)
 
 ALONE = ("-P", "-s")
 """For Python: nothing of the user's, of the current folder, or of a script's."""
@@ -54,11 +54,11 @@ class Installation:
         self, *arguments: str, environment: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `photochrom ARGUMENTS` in it."""
-        return self.run("-m", "deploy.cli", *arguments, environment=environment)
+        return self.run("-m", "photochrom.deploy.cli", *arguments, environment=environment)
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of `photochrom ARGUMENTS` in it, to be run in its `environment`."""
-        return [*self._python, "-m", "deploy.cli", *arguments]
+        return [*self._python, "-m", "photochrom.deploy.cli", *arguments]
 
     @property
     def _python(self) -> list[str]:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from deploy.servers import HOST, Valkey
+from photochrom.deploy.stack.servers import HOST, Valkey
 from tests.deploy.findings import ROOT
 
 MOUNTED = "/run/secrets"

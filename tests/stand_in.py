@@ -9,11 +9,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-import deploy.cli
-import worker.local.command
-from worker.local.attempt import Request
-from worker.local.processes import NewPool, begin, processes
-from worker.settings import Settings
+from photochrom.deploy import cli
+from photochrom.worker.cli.local import command
+from photochrom.worker.cli.local.attempt import Request
+from photochrom.worker.cli.local.processes import NewPool, begin, processes
+from photochrom.worker.settings import Settings
 
 
 class StandInEngine:
@@ -46,5 +46,5 @@ def in_processes(request: Request, settings: Settings, weights: Path) -> NewPool
 
 
 if __name__ == "__main__":  # python -m tests.stand_in colorize ...: the command with this engine
-    worker.local.command.colorize_files = partial(worker.local.command.colorize_files, pools=in_processes)
-    deploy.cli.main()
+    command.colorize_files = partial(command.colorize_files, pools=in_processes)
+    cli.main()

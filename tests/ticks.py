@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import producer.advance
-from producer import control
-from producer.listing import Listings
-from producer.submission import Submission
-from producer.turn import take_turn
-from worker.resources import Resources
+import photochrom.producer.control.advance
+from photochrom.producer.control import tasks
+from photochrom.producer.control.listing import Listings
+from photochrom.producer.control.turn import take_turn
+from photochrom.producer.records.submission import Submission
+from photochrom.worker.jobs.context import Resources
 
 DEADLINE = 60.0
 """Seconds; only a broken test waits that long."""
@@ -15,12 +15,12 @@ DEADLINE = 60.0
 
 def advance(submission: Submission, held: Resources) -> None:
     """A tick, and where there is more to list, a turn and the next tick: by a control process of its own."""
-    if producer.advance.advance(submission, held):
+    if photochrom.producer.control.advance.advance(submission, held):
         take_turn(submission, Listings(), held)
-        producer.advance.advance(submission, held)
+        photochrom.producer.control.advance.advance(submission, held)
 
 
 def advance_all() -> None:
     """A tick for all submissions, and a turn for each that is to be listed on."""
-    control.advance_all()
-    assert control.turns().finish(DEADLINE), "a listing did not end"
+    tasks.advance_all()
+    assert tasks.turns().finish(DEADLINE), "a listing did not end"

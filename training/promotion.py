@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from training.who import who
-from worker import paths
-from worker.errors import UsageError
-from worker.models.card import Card, read_card, read_weights
-from worker.models.registry import Pointer, Promotion, Registry
-from worker.settings import Settings
-from worker.store import ConflictError, Location, NotFoundError, Store
+from photochrom.training.who import who
+from photochrom.worker.errors import UsageError
+from photochrom.worker.models.card import Card, read_card, read_weights
+from photochrom.worker.models.registry import Pointer, Promotion, Registry
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import ConflictError, Location, NotFoundError, Store
+from photochrom.worker.settings import Settings
 
 
 class OvertakenError(UsageError):
@@ -41,7 +41,7 @@ class Promotions:
         card = _verified(weights)
         self._put_version(weights, card)
         if evaluation is not None:
-            self._store.put_record(paths.evaluation(card.sha256), evaluation)
+            self._store.put_record(state_keys.evaluation(card.sha256), evaluation)
         return card.sha256
 
     def promote(
@@ -68,7 +68,7 @@ class Promotions:
             previous=now.promotion.sha256,
         )
         try:
-            self._store.put_record(paths.CHAMPION, promotion, if_match=now.etag, if_absent=now.etag is None)
+            self._store.put_record(state_keys.CHAMPION, promotion, if_match=now.etag, if_absent=now.etag is None)
         except (ConflictError, NotFoundError) as error:
             raise OvertakenError("somebody else promoted a model in the meantime: look again") from error
         self._remember(promotion)
@@ -84,7 +84,7 @@ class Promotions:
     def evaluation(self, sha256: str) -> Any:
         """What was measured of a version before it was published; None where nothing was."""
         try:
-            return self._store.record(paths.evaluation(sha256), dict)
+            return self._store.record(state_keys.evaluation(sha256), dict)
         except NotFoundError:
             return None
 
@@ -92,7 +92,7 @@ class Promotions:
         """All promotions, the first one first."""
         now = self.registry.pointer().promotion
         last = 0
-        for listed in self._store.list(Location(self._bucket, paths.HISTORY)):
+        for listed in self._store.list(Location(self._bucket, state_keys.HISTORY)):
             promotion = self._store.record(listed.key, Promotion)
             last = promotion.sequence
             yield promotion
@@ -108,19 +108,19 @@ class Promotions:
 
     def delete(self, sha256: str) -> None:
         """Remove a version: the card first, so that it is no version any more while its weights still lie there."""
-        for key in (paths.card(sha256), paths.evaluation(sha256), paths.weights(sha256)):
+        for key in (state_keys.card(sha256), state_keys.evaluation(sha256), state_keys.weights(sha256)):
             self._store.delete(self._bucket, key)
 
     def _newest(self) -> list[str]:
         """Versions by the time they were published, the last one first."""
         found = self.registry.versions()
-        times = {sha256: self._store.head(self._bucket, paths.weights(sha256)).modified for sha256 in found}
+        times = {sha256: self._store.head(self._bucket, state_keys.weights(sha256)).modified for sha256 in found}
         return sorted(found, key=lambda sha256: str(times[sha256]), reverse=True)
 
     def _remember(self, promotion: Promotion) -> None:
         if promotion.sequence:
             with suppress(ConflictError):  # it is there already
-                self._store.put_record(paths.promotion(promotion.sequence), promotion, if_absent=True)
+                self._store.put_record(state_keys.promotion(promotion.sequence), promotion, if_absent=True)
 
     def _put_promoted(self, sha256: str) -> Card:
         weights = self.registry.weights(sha256)
@@ -129,8 +129,8 @@ class Promotions:
         return card
 
     def _put_version(self, weights: Path, card: Card) -> None:
-        self._put_once(paths.weights(card.sha256), weights.read_bytes())
-        self._put_once(paths.card(card.sha256), card.model_dump_json(indent=2).encode())
+        self._put_once(state_keys.weights(card.sha256), weights.read_bytes())
+        self._put_once(state_keys.card(card.sha256), card.model_dump_json(indent=2).encode())
 
     def _put_once(self, key: str, data: bytes) -> None:
         try:
@@ -141,7 +141,7 @@ class Promotions:
 
 
 def _verified(weights: Path) -> Card:
-    from worker.models import checkpoint  # this alone needs torch
+    from photochrom.worker.models import checkpoint  # this alone needs torch
 
     return checkpoint.read(weights)[1]
 

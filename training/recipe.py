@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from worker.errors import UsageError
+from photochrom.worker.errors import UsageError
 
 Side = Annotated[int, Field(ge=8)]
 """Of a training crop, in pixels."""

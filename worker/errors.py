@@ -13,8 +13,8 @@
        |- DiskFullFault      there is no room for what an image needs
        `- OutOfMemoryFault   may be this worker's fault or this image's: the start counts towards poison
 
-Foreign exceptions are translated where they enter: S3's in `s3_errors.py`, Redis's in `connection.py`, the codecs' in
-`photo/`, safetensors' in `models/checkpoint.py`, the machine's own in `shortage.py`.
+Foreign exceptions are translated where they enter: S3's in `s3/errors.py`, Redis's in `ledger/connection.py`, the
+codecs' in `photo/`, safetensors' in `models/checkpoint.py`, the machine's own in `process/exhaustion.py`.
 """
 
 

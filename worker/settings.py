@@ -1,7 +1,7 @@
 """Every setting, typed, read once from the environment (`PHOTOCHROM_*`).
 
-Beside them, `worker.app` and `worker.exposition` read where a process says that it is ready, and where its children
-add up their counters: those are places that whoever starts it makes for it, and settings of no work.
+Beside them, `queue/app.py` and `telemetry/exporter.py` read where a process says that it is ready, and where its
+children add up their counters: those are places that whoever starts it makes for it, and settings of no work.
 
 Where there is a folder /run/secrets, as in containers, or one that CREDENTIALS_DIRECTORY names, as systemd has it, a
 setting may also be a file there, such as photochrom_redis_url; what the environment says goes before it. S3
@@ -21,18 +21,13 @@ from urllib.parse import urlsplit
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from worker.errors import UsageError
-from worker.machine import machine
+from photochrom.worker.errors import UsageError
+from photochrom.worker.formats import COMPOSITE, JpegProfile
+from photochrom.worker.machine import machine
 
 PREFIX = "PHOTOCHROM_"
 SECRETS = Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/run/secrets")
 MEBIBYTE = 2**20
-
-JpegProfile = Literal["archive", "compatible", "reencode"]
-"""How a gray JPEG becomes a coloured one: spliced with its original kept inside, spliced and interleaved, or anew."""
-
-COMPOSITE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""A picture that is partly recorded and partly made by a trained model."""
 
 Pool = Literal["auto", "prefork", "threads"]
 

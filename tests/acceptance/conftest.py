@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploy.stack import Stack
-from worker.settings import Settings
-from worker.store import Store
+from photochrom.deploy.stack.stack import Stack
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 
 SOURCE, DESTINATION = "s3://archive/scans", "s3://coloured/scans"
 

@@ -23,12 +23,12 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from deploy.samples import encoded, samples
-from deploy.stack import Stack
-from producer.progress import progress
+from photochrom.deploy.demo.samples import encoded, samples
+from photochrom.deploy.stack.stack import Stack
+from photochrom.producer.records.progress import progress
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3.store import Store
 from tests.documentation import RUN, Block, Document
-from worker.ledger import Ledger
-from worker.store import Store
 
 DEADLINE = 600
 """Seconds for one block; only a broken one takes that long."""

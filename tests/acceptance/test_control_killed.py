@@ -12,15 +12,15 @@ import time
 
 import pytest
 
-from deploy.stack import Stack
-from producer.pages import read_page
-from producer.progress import progress
-from producer.submission import submit
+from photochrom.deploy.stack.stack import Stack
+from photochrom.producer.records.pages import read_page
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import submit
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location, Store
 from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg
 from tests.acceptance.test_submission import wait_until
-from worker import paths
-from worker.ledger import Ledger
-from worker.store import Location, Store
 
 pytestmark = pytest.mark.integration
 
@@ -56,7 +56,7 @@ def test_every_key_has_one_ordinal_and_one_outcome_after_control_was_killed_agai
         wait_until(stack, lambda: progress(submission, settings).ended)
         wait_until(stack, lambda: submission not in Ledger(settings).active())
 
-        pages = sum(1 for _ in store.list(Location(settings.state_bucket, paths.pages(submission))))
+        pages = sum(1 for _ in store.list(Location(settings.state_bucket, state_keys.pages(submission))))
         images = [image for number in range(pages) for image in read_page(submission, number, store).images]
         assert [image.ordinal for image in images] == list(range(IMAGES))
         assert {image.key for image in images} == names
@@ -64,7 +64,7 @@ def test_every_key_has_one_ordinal_and_one_outcome_after_control_was_killed_agai
         assert (now.total, now.done, now.quarantined) == (IMAGES, IMAGES, 0)
         assert {item.key for item in store.list(Location("coloured", ""))} == names
         finished = [
-            paths.parse_outcome(item.key)
-            for item in store.list(Location(settings.state_bucket, paths.outcomes(submission)))
+            state_keys.parse_outcome(item.key)
+            for item in store.list(Location(settings.state_bucket, state_keys.outcomes(submission)))
         ]
         assert sum(page.images for page in finished) == IMAGES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.stack import Stack
+from photochrom.deploy.stack.stack import Stack
 from tests.acceptance.documents import DocumentError, Shell, compare, prepare, run
 from tests.documentation import HOUSE, Block, Document
 

@@ -20,8 +20,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from worker.photo.limits import Limits
-from worker.photo.stated import statement_in
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.stated import statement_in
 
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("PHOTOCHROM_TEST_KILLS", "12"))
@@ -30,7 +30,7 @@ SECONDS = 120
 COMMAND = [sys.executable, "-m", "tests.stand_in", "colorize"]
 """The whole command with an engine that computes nothing."""
 
-REAL = [sys.executable, "-c", "import deploy.cli; deploy.cli.main()", "colorize"]
+REAL = [sys.executable, "-c", "import photochrom.deploy.cli; photochrom.deploy.cli.main()", "colorize"]
 
 
 @pytest.fixture

@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from deploy.process import Process
-from deploy.stack import Stack
-from producer.progress import progress
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import Stack
+from photochrom.producer.records.progress import progress
+from photochrom.training.evaluation.evaluation_set import EvaluationSet
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.jobs.messages import Image
+from photochrom.worker.jobs.quarantine import record_quarantined
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.models.registry import sha256_of_starter
+from photochrom.worker.queue.app import READY_FILE
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg
 from tests.acceptance.test_submission import wait_until
 from tests.installation import Installation
-from training.judging.evaluation_set import EvaluationSet
-from worker import paths
-from worker.app import READY_FILE
-from worker.errors import ImageFault
-from worker.job import Image
-from worker.ledger import Ledger
-from worker.models.registry import sha256_of_starter
-from worker.outcomes import record_quarantined
-from worker.settings import Settings
-from worker.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -95,7 +95,7 @@ def test_evaluation_sets_are_listed_and_shown(photochrom: Photochrom, store: Sto
         left_out={},
         entries=(),
     )
-    store.put_record(paths.evaluation_set("frozen"), made)
+    store.put_record(state_keys.evaluation_set("frozen"), made)
     assert photochrom("evaluation", "list").startswith("frozen: 0 photographs ")
     assert json.loads(photochrom("evaluation", "show", "frozen", "--json"))["source"] == made.source
 
@@ -114,7 +114,7 @@ def test_photographs_are_submitted_listed_and_quarantined_ones_tried_again(
     assert photochrom("quarantine", "list", name).split() == ["1", "empty", "scans/1.jpg"]
     assert json.loads(photochrom("quarantine", "show", name, "1"))["message"] == "it is empty"
     assert len(photochrom("report", name).splitlines()) == 2
-    assert b"scans/1.jpg,quarantined,empty" in store.get(settings.state_bucket, paths.report(name, "csv")).data
+    assert b"scans/1.jpg,quarantined,empty" in store.get(settings.state_bucket, state_keys.report(name, "csv")).data
     again = photochrom("redrive", name).strip()
     assert again.startswith(f"{name}-redrive-")
     assert "cancelled" in photochrom("cancel", name)

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from deploy.stack import Stack
-from producer.progress import progress
-from producer.report import FIELDS, rows
-from producer.submission import submit
+from photochrom.deploy.stack.stack import Stack
+from photochrom.producer.client.report import FIELDS, rows
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import submit
+from photochrom.training.promotion import Promotions
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.models.registry import sha256_of_starter
+from photochrom.worker.s3.store import Location, Store
 from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg
 from tests.acceptance.test_submission import wait_until
-from training.promotion import Promotions
-from worker.ledger import Ledger
-from worker.models.registry import sha256_of_starter
-from worker.resources import Resources
-from worker.store import Location, Store
 
 pytestmark = pytest.mark.integration
 

@@ -18,18 +18,18 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.process import Process
-from deploy.stack import HOUSE, Stack
-from producer.progress import progress
-from producer.submission import submit
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import HOUSE, Stack
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import submit
+from photochrom.worker.ledger import keys
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.queue.app import READY_FILE
+from photochrom.worker.queue.redis_watch import STUCK_CODE
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 from tests.chaos import pictures
 from tests.integration import hurried_worker
-from worker import keys
-from worker.app import READY_FILE
-from worker.ledger import Ledger
-from worker.settings import Settings
-from worker.store import Store
-from worker.watch import STUCK_CODE
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from deploy.servers import HOST
+from photochrom.deploy.stack.servers import HOST
 from tests.acceptance.topology import ARCHIVE, OUTPUT, OUTSIDE, STATE, ComposedSeaweedFS, Topology, topology
 
 pytestmark = pytest.mark.integration

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from deploy.stack import Stack
-from producer.progress import progress
-from producer.submission import submit
+from photochrom.deploy.stack.stack import Stack
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import submit
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 from tests.acceptance.conftest import gray_jpeg
 from tests.acceptance.generated_listing import NEVER, GeneratedListing
-from worker import paths
-from worker.ledger import Ledger
-from worker.settings import Settings
-from worker.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -87,7 +87,7 @@ def test_an_ordinary_submission_and_the_inbox_do_not_wait_for_listings_that_find
     wait_until(stack, lambda: progress(ordinary, settings).listed)
     assert progress(ordinary, settings).total == IMAGES
 
-    store, place = Store(settings), f"{paths.INBOX}one.json"
+    store, place = Store(settings), f"{state_keys.INBOX}one.json"
     store.put(
         settings.state_bucket,
         place,

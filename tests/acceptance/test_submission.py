@@ -12,14 +12,14 @@ from collections.abc import Callable
 import boto3
 import pytest
 
-from deploy.stack import Stack
-from producer.progress import progress, quarantined
-from producer.submission import submit
+from photochrom.deploy.stack.stack import Stack
+from photochrom.producer.records.progress import progress, quarantined
+from photochrom.producer.records.submission import submit
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3.store import Location, Store
+from photochrom.worker.settings import Settings
 from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg, png_header
 from tests.benchmarks.turns import standing_still
-from worker.ledger import Ledger
-from worker.settings import Settings
-from worker.store import Location, Store
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +36,7 @@ def wait_until(stack: Stack, condition: Callable[[], bool]) -> None:
 
 
 def photochrom(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "deploy.cli", *arguments]
+    command = [sys.executable, "-m", "photochrom.deploy.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE, check=False)
 
 

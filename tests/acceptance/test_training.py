@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deploy.stack import Stack
+from photochrom.deploy.stack.stack import Stack
+from photochrom.training.recipe import recipe_for
+from photochrom.training.runs.records import Position, Runs
+from photochrom.training.runs.request import FROM_ENCODER, Request
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 from tests.acceptance.test_submission import wait_until
-from training.recipe import recipe_for
-from training.runs.records import Position, Runs
-from training.runs.request import FROM_ENCODER, Request
-from worker.settings import Settings
-from worker.store import Store
 
 pytestmark = pytest.mark.integration
 

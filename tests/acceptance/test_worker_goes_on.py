@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from deploy.process import Process
-from deploy.stack import HOUSE, Stack
-from producer.progress import progress
-from producer.submission import submit
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import HOUSE, Stack
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import submit
+from photochrom.worker.models.registry import Promotion, sha256_of_starter
+from photochrom.worker.queue.app import READY_FILE
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 from tests.acceptance.conftest import DESTINATION, SOURCE, gray_jpeg
 from tests.acceptance.test_submission import wait_until
-from worker import paths
-from worker.app import READY_FILE
-from worker.models.registry import Promotion, sha256_of_starter
-from worker.settings import Settings
-from worker.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -46,7 +46,7 @@ def stack() -> Iterator[Stack]:
 @contextmanager
 def started(folder: Path, **environment: str) -> Iterator[Process]:
     """A worker that nobody waits for until it is ready; its log and its file `ready` lie in the folder."""
-    command = [sys.executable, "-m", "deploy.cli", "worker", "--concurrency", "1"]
+    command = [sys.executable, "-m", "photochrom.deploy.cli", "worker", "--concurrency", "1"]
     process = Process("worker", command, folder, folder / "log")
     process.start(os.environ | {READY_FILE: str(folder / "ready"), "PYTHONPATH": str(HOUSE)} | environment)
     try:
@@ -116,7 +116,7 @@ def test_a_champion_that_cannot_be_loaded_blocks_no_job_of_another_model(
     for number in range(4):
         store.put("archive", f"scans/{number}.jpg", gray_jpeg(number))
     broken = Promotion(sequence=1, sha256="0" * 64, name="broken")
-    etag = store.put_record(paths.CHAMPION, broken)
+    etag = store.put_record(state_keys.CHAMPION, broken)
     with started(tmp_path, PHOTOCHROM_MODEL="champion") as worker:
         await_(stack, worker, lambda: "not ready: there is no version" in worker.log.read_text())
         waiting = submit(SOURCE, DESTINATION, settings=settings, model="champion")
@@ -128,7 +128,7 @@ def test_a_champion_that_cannot_be_loaded_blocks_no_job_of_another_model(
         assert not (tmp_path / "ready").exists()
 
         good = Promotion(sequence=2, sha256=sha256_of_starter("autoencoder"), name="autoencoder")
-        store.put_record(paths.CHAMPION, good, if_match=etag)
+        store.put_record(state_keys.CHAMPION, good, if_match=etag)
         await_(stack, worker, lambda: progress(waiting, settings).ended)
         assert progress(waiting, settings).done == 4
         await_(stack, worker, (tmp_path / "ready").exists)

@@ -17,8 +17,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from deploy.process import Process
-from deploy.servers import HOST, SeaweedFS, free_ports
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.servers import HOST, SeaweedFS, free_ports
 from tests.deploy.compose import ENVIRONMENT, FILE
 from tests.deploy.dockerfiles import DOCKERFILE, chain, environment, parse
 from tests.deploy.findings import ROOT, run
@@ -60,7 +60,7 @@ class Topology:
 
     def ask(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """What `docker compose run --rm photochrom ARGUMENTS` does."""
-        return self._run("photochrom", "deploy.cli", *arguments)
+        return self._run("photochrom", "photochrom.deploy.cli", *arguments)
 
     def make_buckets(self) -> subprocess.CompletedProcess[str]:
         """What `docker compose run --rm buckets` does."""
@@ -100,7 +100,7 @@ class Topology:
 
     def _command(self, service: str) -> list[str]:
         """As the image's entry point would run it."""
-        return [sys.executable, "-m", "deploy.cli", *self.services[service]["command"]]
+        return [sys.executable, "-m", "photochrom.deploy.cli", *self.services[service]["command"]]
 
     def _place(self, service: str, name: str) -> Path:
         """A folder for one process, with the secrets of its service and no other."""

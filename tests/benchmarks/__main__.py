@@ -16,11 +16,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from deploy.bench_machine import describe
+from photochrom.deploy.bench.machine import describe
+from photochrom.worker.inference.engine import load_engine, prepare_process
+from photochrom.worker.settings import settings
 from tests.benchmarks.figures import Plan, Section, missed, summary
 from tests.benchmarks.story import MODEL
-from worker.engine import load_engine, prepare_process
-from worker.settings import settings
 
 SECTIONS = {
     "story": "tests.benchmarks.story",

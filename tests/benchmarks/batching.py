@@ -13,8 +13,8 @@ from statistics import median
 
 import numpy as np
 
-from worker.batcher import Batcher, Batching
-from worker.settings import Settings
+from photochrom.worker.inference.batcher import Batcher, Batching
+from photochrom.worker.settings import Settings
 
 BATCH_SECONDS, PICTURE_SECONDS = 0.020, 0.002
 PICTURES, REPETITIONS = 960, 3

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from deploy.stack import ONE_THREAD
-from worker.exposition import FOLDER
+from photochrom.deploy.stack.stack import ONE_THREAD
+from photochrom.worker.telemetry.exporter import FOLDER
 
 READY = "ready"
 NO_SPINNING = {"OMP_WAIT_POLICY": "PASSIVE"}  # as `photochrom` does it

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.bench_ratios import Place, bound_rows, ratio_rows
+from photochrom.deploy.bench.ratios import Place, bound_rows, ratio_rows
+from photochrom.worker.telemetry.stages import STAGES
 from tests.benchmarks.capacity import Assumed, costs, report
 from tests.benchmarks.figures import shown
-from worker.stages import STAGES
 
 DOCS = Path(__file__).parents[2] / "docs"
 DOCUMENTS = (DOCS / "speed.md", DOCS / "fidelity.md")

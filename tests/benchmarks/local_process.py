@@ -62,9 +62,9 @@ class LocalProcess:
 
 def main(source: Path) -> None:
     """What the child does."""
-    from deploy.bench_local import story
-    from worker.engine import load_engine, prepare_process
-    from worker.settings import settings
+    from photochrom.deploy.bench.local_files import story
+    from photochrom.worker.inference.engine import load_engine, prepare_process
+    from photochrom.worker.settings import settings
 
     prepare_process(threads=1)
     engine, target = load_engine("vgg16-yuv"), source.with_name("result")
@@ -78,7 +78,7 @@ def main(source: Path) -> None:
 
 
 def _taken(colour: Callable[[], None], images: int) -> dict[str, Any]:
-    from deploy.bench_machine import resident_bytes
+    from photochrom.deploy.bench.machine import resident_bytes
 
     each, resident = [], []
     cpu, begun = time.process_time(), time.perf_counter()

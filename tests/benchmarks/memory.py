@@ -25,10 +25,10 @@ ROWS = 64
 
 def story(source: Path, target: Path) -> None:
     """The whole story from file to file, with the shipped model, as a worker's process does it."""
-    from worker.colorize import colorize_file
-    from worker.engine import load_engine, prepare_process
-    from worker.photo.options import Options
-    from worker.settings import Settings
+    from photochrom.worker.coloring.colorize import colorize_file
+    from photochrom.worker.inference.engine import load_engine, prepare_process
+    from photochrom.worker.photo.base.options import Options
+    from photochrom.worker.settings import Settings
 
     prepare_process(threads=1)
     engine = load_engine("vgg16-yuv")

@@ -22,13 +22,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models import convnext_tiny
 
+from photochrom.worker.coloring.colorize import colorize_file
+from photochrom.worker.inference.engine import Engine, load_engine, prepare_process
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg import source
+from photochrom.worker.settings import Settings
 from tests.benchmarks.child import serve
 from tests.benchmarks.story import MODEL, OPTIONS
-from worker.colorize import colorize_file
-from worker.engine import Engine, load_engine, prepare_process
-from worker.photo.jpeg import source
-from worker.photo.limits import Limits
-from worker.settings import Settings
 
 Network = Callable[[Tensor], Tensor]
 Ways = dict[str, Callable[[], object]]

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from deploy.bench_photographs import gray_jpeg
+from photochrom.deploy.bench.photographs import gray_jpeg
 from tests.benchmarks.child import Child
 from tests.benchmarks.figures import Figure, Plan, Section, at_least, by_turns, medians
 

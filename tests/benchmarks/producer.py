@@ -21,20 +21,21 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from deploy.servers import Valkey
-from producer.advance import close_pages
-from producer.listing import Listings
-from producer.progress import progress
-from producer.rebuild import bitmap
-from producer.submission import Submission
-from producer.turn import take_turn
-from worker import keys, paths
-from worker.app import connect
-from worker.job import Task
-from worker.ledger import Ledger
-from worker.resources import Resources
-from worker.settings import Settings
-from worker.store import Location, Store
+from photochrom.deploy.stack.servers import Valkey
+from photochrom.producer.control.advance import close_pages
+from photochrom.producer.control.listing import Listings
+from photochrom.producer.control.rebuild import bitmap
+from photochrom.producer.control.turn import take_turn
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import Submission
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.jobs.messages import Task
+from photochrom.worker.ledger import keys
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.queue.app import connect
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location, Store
+from photochrom.worker.settings import Settings
 
 SOURCE = Location("archive", "scans/")
 SIZES = (10_000, 100_000, 1_000_000)
@@ -97,7 +98,7 @@ def _measure(images: int, settings: Settings) -> dict[str, float]:
     held = Resources(settings, store, ledger)
     task = Task(source=str(SOURCE), destination="s3://coloured/scans", model="champion", epoch=1)
     submission = Submission(name="benchmark", task=task, created=datetime.now(UTC).isoformat())
-    client.small[paths.submission(submission.name)] = submission.model_dump_json().encode()
+    client.small[state_keys.submission(submission.name)] = submission.model_dump_json().encode()
     ledger.activate(submission.name)
 
     listings = Listings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 
-from deploy.bench_photographs import gray_jpeg
+from photochrom.deploy.bench.photographs import gray_jpeg
 from tests.benchmarks.figures import Figure, Plan, Section, at_least, at_most, by_turns, medians
 from tests.benchmarks.local_process import LocalProcess, Taken
 

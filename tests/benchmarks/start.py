@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from deploy.bench_machine import cpu_seconds
-from deploy.bench_photographs import gray_jpeg
-from deploy.process import POLL
-from deploy.stack import HOUSE, Stack
-from producer.submission import submit
+from photochrom.deploy.bench.machine import cpu_seconds
+from photochrom.deploy.bench.photographs import gray_jpeg
+from photochrom.deploy.stack.process import POLL
+from photochrom.deploy.stack.stack import HOUSE, Stack
+from photochrom.producer.records.submission import submit
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 from tests.benchmarks.figures import Figure, Plan, Section, at_most, by_turns, medians
-from worker.ledger import Ledger
-from worker.settings import Settings
-from worker.store import Store
 
 READ, WRITE = "s3://photochrom-start-in/", "s3://photochrom-start-out/"
 MEGAPIXELS = 1
@@ -83,7 +83,7 @@ def _until(condition: Callable[[], bool]) -> None:
 def command(arguments: list[str], environment: Mapping[str, str]) -> tuple[float, float]:
     """Wall-clock and CPU seconds of `photochrom ARGUMENTS`, from exec to exit."""
     script = Path(sys.executable).with_name("photochrom")
-    program = [str(script)] if script.exists() else [sys.executable, "-m", "deploy.cli"]
+    program = [str(script)] if script.exists() else [sys.executable, "-m", "photochrom.deploy.cli"]
     begun = time.perf_counter()
     child = subprocess.Popen([*program, *arguments], cwd=HOUSE, env=dict(environment), stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(child.pid, 0)

@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from deploy.bench_bounds import BareParts
-from deploy.bench_photographs import gray_jpeg
+from photochrom.deploy.bench.bounds import BareParts
+from photochrom.deploy.bench.photographs import gray_jpeg
+from photochrom.worker.coloring.colorize import colorize_file
+from photochrom.worker.inference.engine import Engine, load_engine, prepare_process
+from photochrom.worker.photo.base.colorspace import G_FROM_U, G_FROM_V, U_SCALE, V_SCALE
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.settings import Settings
 from tests.benchmarks.figures import Figure, Plan, Section, at_least, median_seconds
-from worker.colorize import colorize_file
-from worker.engine import Engine, load_engine, prepare_process
-from worker.models.color import G_FROM_U, G_FROM_V, U_SCALE, V_SCALE
-from worker.photo.options import Options
-from worker.settings import Settings
 
 MODEL = "vgg16-yuv"
 SIZES, SHORT_SIZES = (1, 12), (0.3, 1)

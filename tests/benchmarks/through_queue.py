@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from deploy.bench_bounds import BareParts, spent_by
-from deploy.bench_machine import cpu_seconds
-from deploy.bench_passage import Passage
-from deploy.bench_photographs import Kind, Sample, gray_jpeg
-from deploy.bench_stack import READ, WRITE, Measured, measured_stack
+from photochrom.deploy.bench.bounds import BareParts, spent_by
+from photochrom.deploy.bench.machine import cpu_seconds
+from photochrom.deploy.bench.measurement import Passage
+from photochrom.deploy.bench.photographs import Kind, Sample, gray_jpeg
+from photochrom.deploy.bench.through_stack import READ, WRITE, Measured, measured_stack
+from photochrom.worker.inference.engine import load_engine, prepare_process
+from photochrom.worker.s3.store import Location
 from tests.benchmarks.figures import Figure, Plan, Section, at_most, by_turns, median_by
 from tests.benchmarks.local_process import LocalProcess, Taken
 from tests.benchmarks.story import MODEL, OPTIONS
 from tests.benchmarks.turns import TURN, Turns
-from worker.engine import load_engine, prepare_process
-from worker.store import Location
 
 SIZES: dict[float, int] = {1: 640, 12: 192}
 SHORT_SIZES: dict[float, int] = {1: 8}

@@ -8,8 +8,8 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 
-from deploy.bench_machine import session
-from deploy.stack import Stack
+from photochrom.deploy.bench.machine import session
+from photochrom.deploy.stack.stack import Stack
 from tests.benchmarks.local_process import LocalProcess, Taken
 
 POLL = 0.2

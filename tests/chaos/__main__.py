@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from deploy.stack import HOUSE
+from photochrom.deploy.stack.stack import HOUSE
 from tests.chaos.check import FINDINGS
 from tests.chaos.continuity import IDLE_SECONDS
 from tests.chaos.outages import KINDS, Outage, every_outage, one_of_each_group

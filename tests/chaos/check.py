@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from producer.pages import Page
-from producer.submission import exists
+from photochrom.producer.records.pages import Page
+from photochrom.producer.records.submission import exists
+from photochrom.worker.ledger import keys
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location, NotFoundError, Store
 from tests.chaos.pictures import Judgement, Kind, Picture, judge
-from worker import keys, paths
-from worker.store import Location, NotFoundError, Store
 
 READERS = 4
 """Threads that fetch results."""
@@ -127,16 +128,16 @@ def _check_result(picture: Picture, quarantined: bool, example: str, found: Foun
 
 def collect(submission: str, source: Location, destination: Location, state: str, store: Store, redis: Any) -> Found:
     """Read all of it; `redis` is a plain connection, so that the ledger's own reading is not trusted either."""
-    found = Found(ended=exists(store, state, paths.ended(submission)))
-    for listed in store.list(Location(state, paths.pages(submission))):
+    found = Found(ended=exists(store, state, state_keys.ended(submission)))
+    for listed in store.list(Location(state, state_keys.pages(submission))):
         page = Page.model_validate_json(store.get(state, listed.key).data)
         for image in page.images:
             found.ordinals.setdefault(image.key.removeprefix(source.prefix), []).append(image.ordinal)
-    for listed in store.list(Location(state, paths.outcomes(submission))):
-        if page_ended := paths.parse_outcome(listed.key):
+    for listed in store.list(Location(state, state_keys.outcomes(submission))):
+        if page_ended := state_keys.parse_outcome(listed.key):
             found.finished.update(range(page_ended.first, page_ended.first + page_ended.images))
-    for listed in store.list(Location(state, paths.quarantines(submission))):
-        if record := paths.parse_quarantine(listed.key):
+    for listed in store.list(Location(state, state_keys.quarantines(submission))):
+        if record := state_keys.parse_quarantine(listed.key):
             found.records.setdefault(record.ordinal, []).append(record.reason)
     found.done = _bits(redis.get(keys.of(submission, "done")))
     found.quarantined = _bits(redis.get(keys.of(submission, "quarantined")))

@@ -7,18 +7,19 @@ import time
 import redis
 from rich.console import Console
 
-from producer.pages import read_page
-from producer.submission import ended, load
+from photochrom.producer.records.pages import read_page
+from photochrom.producer.records.submission import ended, load
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.jobs.messages import Job
+from photochrom.worker.ledger import keys
+from photochrom.worker.queue.app import send_job
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location, Store
+from photochrom.worker.settings import Settings
 from tests.chaos.continuity import IdleTimes, Interruption
 from tests.chaos.inflict import Blow, Scene
 from tests.chaos.outages import Servers
 from tests.chaos.plan import Plan
-from worker import keys, paths
-from worker.app import send_job
-from worker.errors import RetryableError
-from worker.job import Job
-from worker.settings import Settings
-from worker.store import Location, Store
 
 LOOK_SECONDS = 0.1
 """Between two looks at how far it has come."""
@@ -149,7 +150,7 @@ class Driver:
     def _send_again(self) -> None:
         """Some images of some page, a second time."""
         chance = self.scene.chance
-        pages = list(self.store.list(Location(self.settings.state_bucket, paths.pages(self.submission))))
+        pages = list(self.store.list(Location(self.settings.state_bucket, state_keys.pages(self.submission))))
         page = read_page(self.submission, chance.randrange(len(pages)), self.store)
         if page.images:
             chosen = chance.sample(page.images, min(8, len(page.images)))

@@ -21,11 +21,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.process import Process
-from deploy.stack import Stack
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import Stack
+from photochrom.worker.errors import PhotochromError
 from tests.chaos.outages import Outage
 from tests.chaos.worker import TRAP
-from worker.errors import PhotochromError
 
 FIRST, LAST, LAST_OUTAGE = 0.02, 0.95, 0.6
 """Between which shares of the images that have ended blows fall; after an outage there has to be work left."""

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import redis
 
-from deploy.servers import HOST, SeaweedFS, Valkey
+from photochrom.deploy.stack.servers import HOST, SeaweedFS, Valkey
 from tests.chaos.proxy import ABORTING, CODES, CUT, DRIPPING, UNKNOWN_CODE, Proxy
 
 PROFILE = "archivist"

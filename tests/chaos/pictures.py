@@ -16,7 +16,7 @@ from enum import Enum
 import numpy as np
 from PIL import Image
 
-from worker.photo import luma
+from photochrom.worker.photo.base import luma
 
 SIDE, CELL = 32, 4
 """Pixels: a photograph of 8 x 8 cells, one bit each; the lower half repeats the upper one inverted."""

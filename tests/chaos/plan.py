@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploy.stack import HOUSE
+from photochrom.deploy.stack.stack import HOUSE
 from tests.chaos.outages import Outage
 
 

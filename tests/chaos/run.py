@@ -13,8 +13,11 @@ from typing import NamedTuple
 
 from rich.console import Console
 
-from deploy.stack import Stack
-from producer.submission import submit
+from photochrom.deploy.stack.stack import Stack
+from photochrom.producer.records.submission import submit
+from photochrom.worker.queue.app import connect
+from photochrom.worker.s3.store import Location, Store
+from photochrom.worker.settings import Settings
 from tests.acceptance.generated_listing import GeneratedListing
 from tests.chaos import inflict, pictures
 from tests.chaos.check import Verdict, check, collect, in_parallel
@@ -25,9 +28,6 @@ from tests.chaos.outages import Profile, Servers
 from tests.chaos.plan import Plan
 from tests.chaos.proxy import Proxy
 from tests.chaos.worker import SECONDS
-from worker.app import connect
-from worker.settings import Settings
-from worker.store import Location, Store
 
 SOURCE, DESTINATION = Location("archive", "scans/"), Location("coloured", "scans/")
 

@@ -8,15 +8,15 @@ import random
 import pytest
 from PIL import Image
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base import luma
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.photo.read import read
 from tests.chaos import check, inflict, pictures
 from tests.chaos.check import Found, Verdict
 from tests.chaos.outages import Outage
 from tests.chaos.pictures import Judgement, Kind, Picture
-from worker.errors import ImageFault
-from worker.photo import luma
-from worker.photo.limits import Limits
-from worker.photo.options import Options
-from worker.photo.read import read
 
 PICTURES = [Picture(number, kind) for number, kind in enumerate([Kind.GOOD] * 4 + list(Kind)[1:])]
 GOOD, OTHER, POISON = PICTURES[0], PICTURES[1], PICTURES[4]

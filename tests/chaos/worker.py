@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.options import Options
 from tests.chaos.pictures import KILLER, chroma
-from worker.photo.limits import Limits
-from worker.photo.options import Options
 
 TRAP = "die-taking-a-job"
 """A file in the processes' folder: the next worker that has taken a message, and not yet noted that it has, removes
@@ -62,16 +62,16 @@ class Serving:
 def put_stand_ins(one: Engine | None = None) -> None:
     """To be called before anything of the worker is imported; `one` is the engine of all models."""
     one = one or Engine()
-    _module("worker.models.checkpoint", Card=Card, Network=object)
-    _module("worker.engine", Engine=Engine, prepare_process=lambda threads: None)
-    _module("worker.serving", engine_for=lambda model: one, serving=lambda: Serving())
+    _module("photochrom.worker.models.checkpoint", Card=Card, Network=object)
+    _module("photochrom.worker.inference.engine", Engine=Engine, prepare_process=lambda threads: None)
+    _module("photochrom.worker.inference.served_models", engine_for=lambda model: one, serving=lambda: Serving())
     _make_poison_deadly()
     if "worker" in sys.argv[1:2]:
         _make_taking_deadly()
 
 
 def _make_poison_deadly() -> None:
-    import worker.photo.read as reading
+    from photochrom.worker.photo import read as reading
 
     read = reading.read
 
@@ -106,6 +106,6 @@ def _module(name: str, **contents: object) -> None:
 
 if __name__ == "__main__":
     put_stand_ins()
-    from deploy.cli import main
+    from photochrom.deploy.cli import main
 
     main()

@@ -14,33 +14,34 @@ import moto.s3.models
 import numpy as np
 from PIL import Image
 
-import producer.turn
-import worker.store
-from producer import lifecycle
-from producer.commands import _dry_run
-from producer.inbox import take_inbox
-from producer.progress import progress, quarantined
-from producer.rebuild import ensure_epoch
-from producer.reconcile import reconcile
-from producer.report import write_report
-from producer.submission import load, parse_request, submit
+import photochrom.worker.s3.store
+from photochrom.producer.client import lifecycle
+from photochrom.producer.client.commands import _dry_run
+from photochrom.producer.client.report import write_report
+from photochrom.producer.control import turn
+from photochrom.producer.control.inbox import take_inbox
+from photochrom.producer.control.rebuild import ensure_epoch
+from photochrom.producer.control.reconcile import reconcile
+from photochrom.producer.records.progress import progress, quarantined
+from photochrom.producer.records.submission import load, parse_request, submit
+from photochrom.training.cli.models import _card, _known
+from photochrom.training.evaluation.creation import create
+from photochrom.training.promotion import Promotions
+from photochrom.training.recipe import Recipe
+from photochrom.training.runs import schedule
+from photochrom.training.runs.context import Desk
+from photochrom.training.runs.records import Runs
+from photochrom.training.runs.request import FROM_ENCODER, Request, request_of
+from photochrom.training.runs.steps import take_step
+from photochrom.worker.coloring.runner import run_job
+from photochrom.worker.errors import PhotochromError
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.jobs.messages import Job
+from photochrom.worker.models.registry import Registry, sha256_of_starter
+from photochrom.worker.queue import app
+from photochrom.worker.s3 import state_keys
 from tests.deploy.recorded import Recorder
 from tests.ticks import advance
-from training.judging.creation import create
-from training.model_commands import _card, _known
-from training.promotion import Promotions
-from training.recipe import Recipe
-from training.runs import schedule
-from training.runs.desk import Desk
-from training.runs.records import Runs
-from training.runs.request import FROM_ENCODER, Request, request_of
-from training.runs.steps import take_step
-from worker import app, paths
-from worker.errors import PhotochromError
-from worker.job import Job
-from worker.models.registry import Registry, sha256_of_starter
-from worker.resources import Resources
-from worker.runner import run_job
 
 LARGE = 2**14
 """Bytes beyond which objects are written in parts here, so that a small one shows what large ones take."""
@@ -77,7 +78,7 @@ class Acting(NamedTuple):
     @contextmanager
     def in_parts_beyond(self, most: int) -> Iterator[None]:
         with self.patch.context() as patch:
-            patch.setattr(worker.store, "PART_BYTES", most)
+            patch.setattr(photochrom.worker.s3.store, "PART_BYTES", most)
             patch.setattr(moto.s3.models, "S3_UPLOAD_PART_MIN_SIZE", 1)
             yield
 
@@ -131,8 +132,8 @@ def _work_through_submissions(acting: Acting, jobs: list[Job]) -> None:
         _dry_run(parse_request(with_manifest), as_json=True)
         refused(_dry_run, parse_request(missing), as_json=True)
     with acting.as_role("inbox"):
-        held.store.put(held.settings.state_bucket, f"{paths.INBOX}good.json", json.dumps(with_manifest).encode())
-    held.store.put(held.settings.state_bucket, f"{paths.INBOX}bad.json", b"?")
+        held.store.put(held.settings.state_bucket, f"{state_keys.INBOX}good.json", json.dumps(with_manifest).encode())
+    held.store.put(held.settings.state_bucket, f"{state_keys.INBOX}bad.json", b"?")
     with acting.as_role("control"):
         submit(**asked, settings=held.settings, name="by-message")
         ensure_epoch(held)
@@ -151,8 +152,8 @@ def _to_its_end(name: str, acting: Acting, jobs: list[Job]) -> None:
     with acting.as_role("control"):
         submission = load(name, held.store, held.settings)
         with acting.patch.context() as patch:
-            patch.setattr(producer.turn, "TURN_SECONDS", 0)  # time for one key, as in a source that has millions
-            patch.setattr(producer.turn, "NOTED_EVERY", 0)
+            patch.setattr(turn, "TURN_SECONDS", 0)  # time for one key, as in a source that has millions
+            patch.setattr(turn, "NOTED_EVERY", 0)
             advance(submission, few)
         advance(submission, few)
         lost, jobs[:] = jobs[:1], jobs[1:]  # one job goes missing, and is found
@@ -193,7 +194,9 @@ def _serve_versions(acting: Acting) -> None:
     with acting.as_role("promoter"):
         Promotions(store, settings).promote(version, "a test")
     with acting.patch.context() as patch:
-        patch.setattr("worker.models.registry._starter_of", lambda sha256: None)  # as any version that was trained
+        patch.setattr(
+            "photochrom.worker.models.registry._starter_of", lambda sha256: None
+        )  # as any version that was trained
         with acting.as_role("worker"):
             registry = Registry(store, settings.model_copy(update={"model_cache": acting.folder / "models"}))
             registry.weights(registry.pointer().promotion.sha256)

@@ -7,29 +7,30 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from producer import control, recorded
-from producer.commands import _dry_run
-from producer.submission import load, parse_request, submit
+from photochrom.producer.client.commands import _dry_run
+from photochrom.producer.control import tasks
+from photochrom.producer.records import outcomes
+from photochrom.producer.records.submission import load, parse_request, submit
+from photochrom.training.cli import runs as run_commands
+from photochrom.training.data.source import fetch, list_source
+from photochrom.training.evaluation import evaluation_set
+from photochrom.training.runs.records import Runs
+from photochrom.training.runs.request import Request
+from photochrom.training.runs.snapshots import bring
+from photochrom.worker.coloring.runner import run_job
+from photochrom.worker.errors import AccessDeniedFault, PhotochromError, RefusedError
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.state_keys import QuarantinedImage
+from photochrom.worker.s3.store import Store
 from tests.deploy.acting import TINY, Acting, refused, sent_jobs
 from tests.ticks import advance
-from training import run_commands
-from training.data.source import fetch, list_source
-from training.judging import evaluation_set
-from training.runs.copies import bring
-from training.runs.records import Runs
-from training.runs.request import Request
-from worker import paths
-from worker.errors import AccessDeniedFault, PhotochromError, RefusedError
-from worker.paths import QuarantinedImage
-from worker.runner import run_job
-from worker.store import Store
 
 
 def go_wrong(acting: Acting) -> None:
     """All of it, after `acting.play`, whose submission "first", run "run" and evaluation set "frozen" are there."""
-    acting.patch.setattr(control, "resources", lambda: acting.held)
+    acting.patch.setattr(tasks, "resources", lambda: acting.held)
     with acting.as_role("control"):
-        control._ask_s3()
+        tasks._ask_s3()
     _two_reasons_for_one_image(acting)
     _an_inventory(acting)
     faults: tuple[PhotochromError, ...] = (AccessDeniedFault("not this one"), RefusedError("not this name"))
@@ -43,13 +44,13 @@ def go_wrong(acting: Acting) -> None:
 
 def _two_reasons_for_one_image(acting: Acting) -> None:
     held = acting.held
-    page = next(page for page in recorded.outcomes("first", held).finished if page.quarantined)
-    [image, *_] = recorded.quarantined_images("first", held)
-    second = paths.quarantine("first", QuarantinedImage(image, "truncated"))
+    page = next(page for page in outcomes.outcomes("first", held).finished if page.quarantined)
+    [image, *_] = outcomes.quarantined_images("first", held)
+    second = state_keys.quarantine("first", QuarantinedImage(image, "truncated"))
     held.store.put(held.settings.state_bucket, second, b"{}")
     for role in ("control", "submit"):
         with acting.as_role(role):
-            assert page in recorded.outcomes("first", held).finished
+            assert page in outcomes.outcomes("first", held).finished
 
 
 def _an_inventory(acting: Acting) -> None:

@@ -44,7 +44,7 @@ def faults_of_check(command: list[str]) -> Iterator[str]:
 @cache
 def settings_names() -> frozenset[str]:
     """Every environment variable of ours."""
-    from worker.settings import PREFIX, Settings
+    from photochrom.worker.settings import PREFIX, Settings
 
     return frozenset(PREFIX + name.upper() for name in Settings.model_fields) | BESIDE_SETTINGS
 
@@ -54,7 +54,7 @@ def commands() -> frozenset[str]:
     """Every command of `photochrom`."""
     import typer.main
 
-    from deploy.cli import app
+    from photochrom.deploy.cli import app
 
     return frozenset(typer.main.get_command(app).commands) | {"--help"}  # type: ignore[attr-defined]
 

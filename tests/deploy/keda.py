@@ -12,7 +12,7 @@ from typing import Any
 
 import jsonschema
 
-from worker import keys
+from photochrom.worker.ledger import keys
 
 PRIORITIES = (0, 3, 6, 9)
 """Celery's four on Redis, the highest first."""

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from photochrom.worker.errors import UsageError
 from tests.fuzz.cases import Case, damaged, truncated
 from tests.fuzz.run import Outcome, Tally, run
 from tests.fuzz.seeds import KINDS, TO_TRUNCATE
-from worker.errors import UsageError
 
 SHOWN = 10
 """Findings that are printed; all of them are saved."""

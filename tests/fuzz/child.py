@@ -15,9 +15,9 @@ import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from photochrom.worker.errors import ImageFault
 from tests.fuzz.judge import judge
 from tests.fuzz.story import way_of
-from worker.errors import ImageFault
 
 MEMORY = 700 * 2**20
 """Bytes beside what the process has when it starts: many times what the largest honest claim needs."""

@@ -10,12 +10,12 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from worker.errors import ImageFault
-from worker.verify.compare import verify_bytes
-from worker.verify.jpeg import is_whole
-from worker.verify.pixels import luma_of
-from worker.verify.provenance import how
-from worker.verify.reading import format_of, pages
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.verify.compare import verify_bytes
+from photochrom.worker.verify.jpeg import is_whole
+from photochrom.worker.verify.pixels import luma_of
+from photochrom.worker.verify.provenance import how
+from photochrom.worker.verify.reading import format_of, pages
 
 
 class Judgement(Enum):

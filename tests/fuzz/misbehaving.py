@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import time
 
+from photochrom.worker.errors import ImageFault, OutOfMemoryFault
 from tests.fuzz import child
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg
-from worker.errors import ImageFault, OutOfMemoryFault
 
 
 def misbehave(kind: str, data: bytes) -> bytes:

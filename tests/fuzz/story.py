@@ -39,10 +39,10 @@ class Tint:
 
 def colour(data: bytes) -> bytes:
     """The coloured file: mostly of the source's own format and in the default profile. Raises what the story raises."""
-    from worker.colorize import colorize_file  # not above: torch is only loaded where it is needed
-    from worker.photo.jpeg import jpegtran
-    from worker.photo.options import Options
-    from worker.settings import Settings
+    from photochrom.worker.coloring.colorize import colorize_file  # not above: torch is only loaded where it is needed
+    from photochrom.worker.photo.base.options import Options
+    from photochrom.worker.photo.jpeg import jpegtran
+    from photochrom.worker.settings import Settings
 
     engine: Any = Tint()
     format, profile = WISHES[zlib.crc32(data) % len(WISHES)]
@@ -52,8 +52,8 @@ def colour(data: bytes) -> bytes:
 
 def restore(data: bytes) -> bytes:
     """The original that a coloured file keeps. Raises whatever that raises."""
-    from worker.photo.jpeg import kept
-    from worker.photo.limits import Limits
+    from photochrom.worker.photo.base.limits import Limits
+    from photochrom.worker.photo.jpeg import kept
 
     return kept.restore(data, Limits(pixels=MOST_PIXELS))
 

@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.process import Process
-from deploy.servers import free_ports
-from deploy.stack import HOUSE, Stack
-from producer.progress import progress
-from producer.submission import submit
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.servers import free_ports
+from photochrom.deploy.stack.stack import HOUSE, Stack
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import submit
+from photochrom.worker.ledger import keys
+from photochrom.worker.queue.app import COLORIZE, READY_FILE, SUBMIT, TRAIN_STEP
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 from tests.acceptance.conftest import gray_jpeg
-from worker import keys
-from worker.app import COLORIZE, READY_FILE, SUBMIT, TRAIN_STEP
-from worker.settings import Settings
-from worker.store import Store
 
 DEADLINE = 120.0
 """Seconds; only what is broken takes so long."""

@@ -20,16 +20,17 @@ STUCK_SECONDS, LOOK_SECONDS = 5.0, 0.5
 
 def hurry() -> None:
     """Give Redis up after a second, look after the queue more often, and ask S3 more often."""
-    from worker import connection, readiness, watch
+    from photochrom.worker.ledger import connection
+    from photochrom.worker.queue import readiness, redis_watch
 
     connection.RETRIES = 2
-    watch.STUCK_SECONDS, watch.LOOK_SECONDS = STUCK_SECONDS, LOOK_SECONDS
+    redis_watch.STUCK_SECONDS, redis_watch.LOOK_SECONDS = STUCK_SECONDS, LOOK_SECONDS
     readiness.STILL_SECONDS = readiness.AGAIN_SECONDS = 1.0
 
 
 def make_forgetful() -> None:
     """Let slots be lost when there is the file."""
-    from worker.broker import QoS
+    from photochrom.worker.queue.broker import QoS
 
     can_consume = QoS.can_consume
 
@@ -46,6 +47,6 @@ if __name__ == "__main__":
     put_stand_ins(Late())
     hurry()
     make_forgetful()
-    from deploy.cli import main
+    from photochrom.deploy.cli import main
 
     main()

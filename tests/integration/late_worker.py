@@ -21,6 +21,6 @@ class Late(Engine):
 
 if __name__ == "__main__":
     put_stand_ins(Late())
-    from deploy.cli import main
+    from photochrom.deploy.cli import main
 
     main()

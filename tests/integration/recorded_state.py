@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import redis
 
+from photochrom.worker.s3.store import Location
 from tests.chaos.pictures import Kind, Picture
-from worker.store import Location
 
 FILE = Path(__file__).with_name("version_0_1.json.gz")
 """Pictures by submission, every key of Redis, every object of S3; values and bodies are base64.

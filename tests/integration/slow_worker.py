@@ -27,6 +27,6 @@ class Slow(Engine):
 
 if __name__ == "__main__":
     put_stand_ins(Slow())
-    from deploy.cli import main
+    from photochrom.deploy.cli import main
 
     main()

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy.process import Process
-from deploy.stack import HOUSE, Stack
-from producer.progress import progress
-from producer.submission import submit
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import HOUSE, Stack
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import submit
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3.store import Store
 from tests.chaos import pictures
 from tests.integration.slow_worker import HANG, HANGING
-from worker.ledger import Ledger
-from worker.store import Store
 
 pytestmark = pytest.mark.integration
 

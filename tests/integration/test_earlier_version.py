@@ -15,16 +15,17 @@ from typing import Any
 import pytest
 import redis
 
-from deploy.process import Process
-from deploy.stack import HOUSE, Stack
-from producer.submission import ended
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import HOUSE, Stack
+from photochrom.producer.records.submission import ended
+from photochrom.worker.ledger import keys
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 from tests.chaos.check import FINDINGS, check, collect
 from tests.chaos.run import HURRIED
 from tests.integration import recorded_state
 from tests.integration.recorded_state import State
-from worker import keys, paths
-from worker.settings import Settings
-from worker.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -104,7 +105,7 @@ def test_the_recorded_state_holds_work_at_every_stage(state: State) -> None:
     assert sum(key.startswith(folder + "outcomes/") for key in recorded) == 1
     assert sum(key.startswith(folder + "quarantine/") for key in recorded) == 2
     assert sum(key.startswith("begun/") for key in objects(state, "coloured")) == 20
-    assert paths.ended("ended") in recorded
+    assert state_keys.ended("ended") in recorded
     assert not any("unlisted/pages" in key for key in recorded)
     lengths = {recorded_state.decode(name): len(entry["value"]) for name, entry in state.redis.items()}
     queues = [keys.queue(priority).encode() for priority in keys.PRIORITIES.values()]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.stack import Stack
-from worker.store import Location, Store
+from photochrom.deploy.stack.stack import Stack
+from photochrom.worker.s3.store import Location, Store
 
 pytestmark = pytest.mark.integration
 

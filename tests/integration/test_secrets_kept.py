@@ -12,14 +12,14 @@ from urllib.parse import quote, urlsplit
 import boto3
 import pytest
 
-from deploy.process import Process
-from deploy.stack import HOUSE, Stack
-from producer.report import write_report
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import HOUSE, Stack
+from photochrom.producer.client.report import write_report
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3.store import Store
 from tests.chaos import pictures
 from tests.integration.conftest import DEADLINE, House
-from worker.ledger import Ledger
-from worker.resources import Resources
-from worker.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -88,7 +88,7 @@ def test_no_secret_of_a_running_house_stands_anywhere_else(house: House) -> None
         "S3": everything_in_s3(house).decode(errors="replace"),
     }
     assert "photochrom_queue_jobs" in metrics
-    assert "deploy.cli" in lines
+    assert "photochrom.deploy.cli" in lines
     assert "valkey-server" in lines
     assert "DEBUG" in logs
     assert "photochrom:" in places["Redis"]
@@ -116,7 +116,7 @@ def test_a_process_in_trouble_tells_none(
     else:
         changed |= {"PHOTOCHROM_REDIS_URL": f"redis://user:{PASSWORD}@127.0.0.1:{port}/0"}
         mark = "Redis cannot be reached"
-    process = Process("control", [sys.executable, "-m", "deploy.cli", "control"], tmp_path, tmp_path / "log")
+    process = Process("control", [sys.executable, "-m", "photochrom.deploy.cli", "control"], tmp_path, tmp_path / "log")
     process.start(os.environ | changed)
     try:
         process.wait_until(lambda: mark in process.log.read_text(), DEADLINE)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from deploy.process import EndedError, Process
-from deploy.servers import SeaweedFS, Valkey, free_ports
-from deploy.stack import Stack
-from worker.errors import RetryableError, WorkerFault
-from worker.store import Store
+from photochrom.deploy.stack.process import EndedError, Process
+from photochrom.deploy.stack.servers import SeaweedFS, Valkey, free_ports
+from photochrom.deploy.stack.stack import Stack
+from photochrom.worker.errors import RetryableError, WorkerFault
+from photochrom.worker.s3.store import Store
 
 pytestmark = pytest.mark.integration
 
@@ -26,7 +26,7 @@ STACK_THAT_WAITS = """
 import signal
 import time
 from contextlib import suppress
-from deploy.stack import Stack
+from photochrom.deploy.stack.stack import Stack
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where they run under nohup
 with Stack(workers=0, control=False) as stack:
@@ -199,7 +199,7 @@ def test_a_port_that_was_taken_meanwhile_costs_only_another_attempt(monkeypatch,
     first, second = Valkey(tmp_path / "first"), Valkey(tmp_path / "second")
     first.start()
     offered = iter([first.ports, free_ports(1)])
-    monkeypatch.setattr("deploy.servers.free_ports", lambda count: next(offered))
+    monkeypatch.setattr("photochrom.deploy.stack.servers.free_ports", lambda count: next(offered))
     try:
         second.start()
         assert second.ports != first.ports

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from deploy.process import Process
-from deploy.stack import HOUSE, Stack
-from producer.progress import progress
-from producer.submission import submit
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import HOUSE, Stack
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import submit
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.queue.app import READY_FILE
+from photochrom.worker.s3.store import Location, Store
+from photochrom.worker.settings import Settings
 from tests.acceptance.conftest import gray_jpeg
 from tests.chaos import pictures
 from tests.integration.slow_worker import HANG
-from worker.app import READY_FILE
-from worker.ledger import Ledger
-from worker.settings import Settings
-from worker.store import Location, Store
 
 pytestmark = pytest.mark.integration
 
@@ -79,7 +79,7 @@ def test_threads_of_one_process_colour_with_one_model_and_end_in_order(tmp_path:
         store = Store(settings)
         for number in range(images):
             store.put("archive", f"scans/{number:02d}.jpg", gray_jpeg(number))
-        with worker("deploy.cli", tmp_path) as process:
+        with worker("photochrom.deploy.cli", tmp_path) as process:
             wait_until((process.folder / "ready").exists, "a worker that is ready")
             name = submit(SOURCE, DESTINATION, settings=settings)
             ledger, most, before = Ledger(settings), 0, set[str]()

@@ -9,8 +9,12 @@ import pytest
 from rich.console import Console
 
 import tests.benchmarks.__main__ as command
-from deploy.bench import Report
-from deploy.bench_passage import Passage
+from photochrom.deploy.bench.measurement import Passage
+from photochrom.deploy.bench.run import Report
+from photochrom.worker.coloring.runner import run_job
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.jobs.messages import Image, Job, Task
+from photochrom.worker.telemetry.stages import STAGES, Spent
 from tests.benchmarks import capacity, peers, scaling, simulated, start, story, through_queue
 from tests.benchmarks.child import Child
 from tests.benchmarks.document import BENCH, DOCUMENTS, document
@@ -30,10 +34,6 @@ from tests.benchmarks.figures import (
     summary,
 )
 from tests.benchmarks.local_process import Taken
-from worker.job import Image, Job, Task
-from worker.resources import Resources
-from worker.runner import run_job
-from worker.stages import STAGES, Spent
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,15 +7,15 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-import deploy.cli
-from producer.submission import load, submit
-from worker.errors import ImageFault
-from worker.job import Image as ListedImage
-from worker.outcomes import record_quarantined
+from photochrom.deploy import cli
+from photochrom.producer.records.submission import load, submit
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.jobs.messages import Image as ListedImage
+from photochrom.worker.jobs.quarantine import record_quarantined
 
 
 def photochrom(*arguments):
-    return CliRunner().invoke(deploy.cli.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def main(monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["photochrom", *(str(argument) for argument in arguments)])
         with pytest.raises(SystemExit) as ended:
-            deploy.cli.main()
+            cli.main()
         return ended.value.code or 0, *capsys.readouterr()
 
     return run
@@ -145,7 +145,7 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(no_settings, main, monkeypa
 
 
 def test_the_installed_command_ends_with_one_line_and_exit_code_2():
-    code = "import deploy.cli; deploy.cli.main()"
+    code = "import photochrom.deploy.cli; photochrom.deploy.cli.main()"
     command = [sys.executable, "-c", code, "submit", "archive/in", "--to", "s3://coloured/out"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")

@@ -8,19 +8,19 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-import deploy.cli
-from deploy.process import Process
-from producer.submission import submit
-from training.judging.evaluation_set import EvaluationSet
-from training.recipe import RECIPES
-from training.runs.records import Runs
-from training.runs.request import Request
-from worker import paths
-from worker.errors import ImageFault, UsageError
-from worker.job import Image
-from worker.models.registry import Promotion
-from worker.outcomes import record_quarantined
-from worker.version import VERSION
+from photochrom.deploy import cli
+from photochrom.deploy.stack.process import Process
+from photochrom.producer.records.submission import submit
+from photochrom.training.evaluation.evaluation_set import EvaluationSet
+from photochrom.training.recipe import RECIPES
+from photochrom.training.runs.records import Runs
+from photochrom.training.runs.request import Request
+from photochrom.worker.errors import ImageFault, UsageError
+from photochrom.worker.jobs.messages import Image
+from photochrom.worker.jobs.quarantine import record_quarantined
+from photochrom.worker.models.registry import Promotion
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.version import VERSION
 
 HOSTILE = "\x1b[2J\x9b7m\u202e"
 SHOWN = r"\x1b[2J\x9b7m\u202e"
@@ -28,14 +28,14 @@ SHOWN = r"\x1b[2J\x9b7m\u202e"
 
 def photochrom(*arguments, **environment):
     """Run it as a program."""
-    command = [sys.executable, "-m", "deploy.cli", *arguments]
+    command = [sys.executable, "-m", "photochrom.deploy.cli", *arguments]
     done = subprocess.run(command, capture_output=True, env=os.environ | environment, timeout=300)
     return done.returncode, done.stdout.decode(), done.stderr.decode()
 
 
 def printed(*arguments):
     """What it prints, run in this process."""
-    done = CliRunner().invoke(deploy.cli.app, arguments)
+    done = CliRunner().invoke(cli.app, arguments)
     assert done.exit_code == 0, done.exception
     return done.stdout
 
@@ -45,9 +45,9 @@ def main(monkeypatch, capsys):
     """Runs a command that does something in place of the app; gives exit code and errors."""
 
     def run(does):
-        monkeypatch.setattr(deploy.cli, "app", does)
+        monkeypatch.setattr(cli, "app", does)
         with pytest.raises(SystemExit) as ended:
-            deploy.cli.main()
+            cli.main()
         return ended.value.code, capsys.readouterr().err
 
     return run
@@ -66,14 +66,14 @@ def test_it_says_its_version():
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_a_shell_is_told_how_to_complete(shell):
-    code = "import sys; sys.argv[0] = 'photochrom'; import deploy.cli; deploy.cli.main()"
+    code = "import sys; sys.argv[0] = 'photochrom'; import photochrom.deploy.cli; photochrom.deploy.cli.main()"
     environment = os.environ | {"_PHOTOCHROM_COMPLETE": f"source_{shell}"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300)
     assert f"_PHOTOCHROM_COMPLETE=complete_{shell}" in done.stdout
 
 
 def test_commands_of_groups_are_completed():
-    code = "import sys; sys.argv[0] = 'photochrom'; import deploy.cli; deploy.cli.main()"
+    code = "import sys; sys.argv[0] = 'photochrom'; import photochrom.deploy.cli; photochrom.deploy.cli.main()"
     words = {"_PHOTOCHROM_COMPLETE": "complete_bash", "COMP_WORDS": "photochrom models ro", "COMP_CWORD": "2"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=os.environ | words, timeout=300)
     assert done.stdout.split() == [b"rollback"]
@@ -117,7 +117,7 @@ def test_the_end_of_a_log_keeps_its_lines(main, tmp_path):
 
 def test_a_module_of_ours_that_is_missing_is_no_missing_package(main):
     with pytest.raises(ModuleNotFoundError):
-        main(raising(ModuleNotFoundError("no module", name="worker.nothing")))
+        main(raising(ModuleNotFoundError("no module", name="photochrom.worker.nothing")))
 
 
 @pytest.mark.parametrize(("before", "after"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
@@ -154,7 +154,7 @@ def test_json_is_ascii_and_says_the_very_key(arguments):
 
 def test_who_promoted_what_and_why_is_told_with_escapes(exported, store):
     promotion = Promotion(sequence=1, sha256="1" * 64, name=f"n{HOSTILE}", who=f"w{HOSTILE}", why=f"y{HOSTILE}")
-    store.put_record(paths.CHAMPION, promotion)
+    store.put_record(state_keys.CHAMPION, promotion)
     [line] = printed("models", "history").splitlines()
     assert f"n{SHOWN}" in line
     assert line.endswith(f"w{SHOWN}: y{SHOWN}")
@@ -164,7 +164,7 @@ def test_who_promoted_what_and_why_is_told_with_escapes(exported, store):
 def test_a_version_and_what_it_differs_in_are_told_with_escapes(exported, store):
     for digit in "ab":
         card = {"sha256": digit * 64, "name": f"{digit}{HOSTILE}", "images_seen": 1, "created": HOSTILE}
-        store.put_record(paths.card(digit * 64), card)
+        store.put_record(state_keys.card(digit * 64), card)
     listed, told = printed("models", "list"), printed("models", "diff", "a" * 8, "b" * 8)
     assert f"a{SHOWN} " in listed
     assert f"name: a{SHOWN} -> b{SHOWN}" in told
@@ -175,7 +175,7 @@ def test_a_set_is_told_with_escapes(exported, store):
     made = EvaluationSet(
         name="frozen", source=HOSTILE, created="", side=8, most=None, share=1, left_out={HOSTILE: 1}, entries=()
     )
-    store.put_record(paths.evaluation_set("frozen"), made)
+    store.put_record(state_keys.evaluation_set("frozen"), made)
     for out in (printed("evaluation", "list"), printed("evaluation", "show", "frozen")):
         [line] = out.splitlines()
         assert f"of {SHOWN}, " in line

@@ -11,20 +11,20 @@ import pytest
 import typer
 from typer.core import TyperGroup
 
-import deploy.cli
-from producer.filters import Filters
-from producer.progress import Progress
-from producer.report import FIELDS
-from producer.submission import Request
+from photochrom.deploy import cli
+from photochrom.producer.client.report import FIELDS
+from photochrom.producer.records.filters import Filters
+from photochrom.producer.records.progress import Progress
+from photochrom.producer.records.submission import Request
+from photochrom.worker.jobs.provenance import Provenance
+from photochrom.worker.jobs.quarantine import POISON, Quarantined
 from tests.documentation import HOUSE, PROGRAMS, RUN, SHOWN, Document, arguments, commands, documents
-from worker.outcomes import POISON, Quarantined
-from worker.provenance import Provenance
 
 ALL = {document.name: document for document in documents()}
 GUIDES = ("archives", "services", "operators", "models")
 """Of the documents, those whose blocks are run; see tests/acceptance/test_documents.py."""
 
-COMMAND = typer.main.get_command(deploy.cli.app)
+COMMAND = typer.main.get_command(cli.app)
 REFUSALS = typer.BadParameter.__bases__
 """What a command raises for arguments it does not take; typer has its own copy of click, whose name is private."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from worker.settings import Settings
+from photochrom.worker.settings import Settings
 
 README = Path(__file__).parents[2] / "README.md"
 OF_THE_MACHINE = {"concurrency": "cores"}

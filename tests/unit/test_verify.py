@@ -15,6 +15,10 @@ import pytest
 from hypothesis import given
 from PIL import Image
 
+from photochrom.worker.errors import UsageError
+from photochrom.worker.verify import Finding, pixels, verify
+from photochrom.worker.verify.compare import verify_bytes
+from photochrom.worker.verify.page import Page
 from tests.examples import examples
 from tests.unit.photo.generate import jpeg, png, splice, strategies, tiff
 from tests.unit.photo.generate.jpeg import gray_jpeg
@@ -28,10 +32,6 @@ from tests.unit.photo.generate.verified import (
     found,
     wrong,
 )
-from worker.errors import UsageError
-from worker.verify import Finding, pixels, verify
-from worker.verify.compare import verify_bytes
-from worker.verify.page import Page
 
 ROOT = Path(__file__).parents[2]
 
@@ -257,10 +257,11 @@ def test_nothing_is_imported_from_the_writer():
         for node in ast.walk(ast.parse(path.read_text())):
             names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert not [name for name in names if name.startswith("worker.photo")], path
+            assert not [name for name in names if name.startswith("photochrom.worker.photo")], path
 
 
 def test_the_writer_is_not_even_loaded():
-    code = "import sys, worker.verify; print([name for name in sys.modules if name.startswith('worker.photo')])"
+    listed = "[name for name in sys.modules if name.startswith('photochrom.worker.photo')]"
+    code = f"import sys, photochrom.worker.verify; print({listed})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,12 +9,12 @@ import zlib
 
 import pytest
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.verify import kept
 from tests.unit.photo.generate import jpeg, splice
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg
 from tests.unit.photo.generate.splice import packed
 from tests.unit.photo.generate.verified import SOURCE
-from worker.errors import ImageFault
-from worker.verify import kept
 
 
 def restored(

@@ -12,17 +12,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from photochrom.worker.verify import iptc, markers
+from photochrom.worker.verify.compare import verify_bytes
+from photochrom.worker.verify.page import widened
+from photochrom.worker.verify.tags import describing, directories, exif_tags
+from photochrom.worker.verify.xmp import foreign, ours, properties
 from tests.examples import examples
 from tests.unit.photo.generate import jpeg, splice
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg
 from tests.unit.photo.generate.metadata import EXIF, IPTC, PHOTOSHOP, XMP, XMP_REWRITTEN, iptc_record, xmp
 from tests.unit.photo.generate.splice import spliced
 from tests.unit.photo.generate.tiff import by_hand, plain_entries, plain_tiff
-from worker.verify import iptc, markers
-from worker.verify.compare import verify_bytes
-from worker.verify.page import widened
-from worker.verify.tags import describing, directories, exif_tags
-from worker.verify.xmp import foreign, ours, properties
 
 SOURCE = gray_jpeg(jpeg.with_everything())
 RESULT = spliced(SOURCE)

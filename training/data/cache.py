@@ -21,10 +21,10 @@ from typing import Any
 import imagecodecs
 import numpy as np
 
-from training.data.source import Identity
-from training.data.working_copy import Traits, WorkingCopy
-from worker.errors import DiskFullFault, RetryableError, UsageError, WorkerFault
-from worker.shortage import shortages_translated
+from photochrom.training.data.source import Identity
+from photochrom.training.data.working_copy import Traits, WorkingCopy
+from photochrom.worker.errors import DiskFullFault, RetryableError, UsageError, WorkerFault
+from photochrom.worker.process.exhaustion import shortages_translated
 
 FILE = "photographs-1.sqlite"
 """Another number where working copies, or what is judged of them, become others: an old file is then left alone."""

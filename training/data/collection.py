@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from training.data.cache import Cache
-from training.data.manifest import Entry, Manifest, NotPreparedError, Side
-from training.data.readable import Readable
-from training.data.source import identity
-from worker.errors import UsageError
-from worker.store import Listed
+from photochrom.training.data.cache import Cache
+from photochrom.training.data.manifest import Entry, Manifest, NotPreparedError, Side
+from photochrom.training.data.readable import Readable
+from photochrom.training.data.source import identity
+from photochrom.worker.errors import UsageError
+from photochrom.worker.s3.store import Listed
 
 
 @dataclass(frozen=True)

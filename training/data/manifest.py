@@ -11,11 +11,11 @@ from typing import Annotated, Literal, NamedTuple, Protocol
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from training.data.cache import Cache, Record
-from training.data.fingerprint import Fingerprints
-from training.data.source import identities
-from worker.errors import UsageError
-from worker.store import Listed
+from photochrom.training.data.cache import Cache, Record
+from photochrom.training.data.fingerprint import Fingerprints
+from photochrom.training.data.source import identities
+from photochrom.worker.errors import UsageError
+from photochrom.worker.s3.store import Listed
 
 COPY = "copy"
 IN_EVALUATION, NEAR_EVALUATION = "part of the evaluation set", "near-duplicate of the evaluation set"

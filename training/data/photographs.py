@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from training.data.ageing import aged
-from training.data.cache import Cache
-from training.data.collection import Collection, open_collection
-from training.data.manifest import Manifest, freeze
-from training.data.prepare import prepare
-from training.data.readable import Readable
-from training.data.source import list_source, store_of
-from worker.settings import settings
+from photochrom.training.data.ageing import aged
+from photochrom.training.data.cache import Cache
+from photochrom.training.data.collection import Collection, open_collection
+from photochrom.training.data.manifest import Manifest, freeze
+from photochrom.training.data.prepare import prepare
+from photochrom.training.data.readable import Readable
+from photochrom.training.data.source import list_source, store_of
+from photochrom.worker.settings import settings
 
 VALIDATION_SHARE = 0.04
 """As in the recipes."""

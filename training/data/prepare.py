@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
-from training.data.cache import Cache
-from training.data.source import Identity, fetch, identities
-from training.data.working_copy import WorkingCopy, working_copy
-from worker.errors import ImageFault
-from worker.shortage import shortages_translated
-from worker.store import Listed, Store
+from photochrom.training.data.cache import Cache
+from photochrom.training.data.source import Identity, fetch, identities
+from photochrom.training.data.working_copy import WorkingCopy, working_copy
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.process.exhaustion import shortages_translated
+from photochrom.worker.s3.store import Listed, Store
 
 THREADS = 4
 """Some fetch while others decode. Each may hold a file and its decoded pixels, 430 MB at their limits."""

@@ -10,10 +10,10 @@ from typing import Protocol
 
 from PIL import Image
 
-from training.data.source import fetch, is_s3, list_source, store_of
-from training.data.working_copy import LIMITS, as_seen
-from worker.errors import UsageError
-from worker.store import Listed, Store
+from photochrom.training.data.source import fetch, is_s3, list_source, store_of
+from photochrom.training.data.working_copy import LIMITS, as_seen
+from photochrom.worker.errors import UsageError
+from photochrom.worker.s3.store import Listed, Store
 
 
 class Readable(Protocol):

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from training.data.cache import Cache
-from training.data.collection import open_collection
-from training.data.manifest import Entry, Manifest
-from training.data.photographs import center_square
-from training.data.source import is_s3
-from training.data.working_copy import Traits
-from training.pictures import spread
-from worker.store import Location
+from photochrom.training.data.cache import Cache
+from photochrom.training.data.collection import open_collection
+from photochrom.training.data.manifest import Entry, Manifest
+from photochrom.training.data.photographs import center_square
+from photochrom.training.data.source import is_s3
+from photochrom.training.data.working_copy import Traits
+from photochrom.training.pictures import spread
+from photochrom.worker.s3.store import Location
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_FOLDERS = 30

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from worker.errors import AccessDeniedFault, ImageFault, RefusedError, UsageError, WorkerFault
-from worker.settings import settings
-from worker.store import Listed, Location, NotFoundError, Store
+from photochrom.worker.errors import AccessDeniedFault, ImageFault, RefusedError, UsageError, WorkerFault
+from photochrom.worker.s3.store import Listed, Location, NotFoundError, Store
+from photochrom.worker.settings import settings
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-from training.data.fingerprint import fingerprint
-from training.metrics import colourfulness
-from worker.errors import ImageFault
-from worker.models import color
-from worker.photo.limits import Limits
-from worker.shortage import shortages_translated
+from photochrom.training.data.fingerprint import fingerprint
+from photochrom.training.metrics import colourfulness
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base import colorspace
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.process.exhaustion import shortages_translated
 
 SHORT_SIDE = 384
 """Of a working copy, at most. The smallest crop is half of it, 199 pixels: training at 192 still makes it smaller."""
@@ -84,7 +84,7 @@ def working_copy(data: bytes) -> WorkingCopy:
 def chroma_of(rgb: np.ndarray) -> np.ndarray:
     """RGB uint8 of shape (h, w, 3) to chroma float32 of shape (2, h, w) in -0.5..0.5."""
     planes = np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32) / 255
-    return np.stack(color.split(planes)[1:])
+    return np.stack(colorspace.split(planes)[1:])
 
 
 def as_seen(image: Image.Image, short_side: int | None = None) -> Image.Image:

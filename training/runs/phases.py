@@ -8,28 +8,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from training.data.cache import Cache
-from training.data.collection import Collection, open_collection
-from training.data.manifest import Manifest, NotPreparedError, freeze
-from training.data.prepare import prepare as fill
-from training.data.report import write_report
-from training.data.source import list_source
-from training.judging.gate import Gate
-from training.judging.judge import Judgement, write_sheet
-from training.judging.judge import judge as compare
-from training.judging.squares import squares_of
-from training.loop import train as learn
-from training.promotion import OvertakenError, Promotions
-from training.runs import copies
-from training.runs.desk import Desk, Interrupted, Watch
-from training.runs.records import Position, Run, Verdict
-from training.runs.request import FROM_ENCODER
-from training.state import FILE, read_position
-from worker import paths
-from worker.engine import Engine
-from worker.errors import WorkerFault
-from worker.models.registry import Pointer, Promotion
-from worker.store import Listed, NotFoundError
+from photochrom.training.data.cache import Cache
+from photochrom.training.data.collection import Collection, open_collection
+from photochrom.training.data.manifest import Manifest, NotPreparedError, freeze
+from photochrom.training.data.prepare import prepare as fill
+from photochrom.training.data.report import write_report
+from photochrom.training.data.source import list_source
+from photochrom.training.evaluation.comparison import Judgement, write_sheet
+from photochrom.training.evaluation.comparison import judge as compare
+from photochrom.training.evaluation.promotion_gate import Gate
+from photochrom.training.evaluation.squares import squares_of
+from photochrom.training.fit.loop import train as learn
+from photochrom.training.fit.state import FILE, read_position
+from photochrom.training.promotion import OvertakenError, Promotions
+from photochrom.training.runs import snapshots
+from photochrom.training.runs.context import Desk, Interrupted, Watch
+from photochrom.training.runs.records import Position, Run, Verdict
+from photochrom.training.runs.request import FROM_ENCODER
+from photochrom.worker.errors import WorkerFault
+from photochrom.worker.inference.engine import Engine
+from photochrom.worker.models.registry import Pointer, Promotion
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Listed, NotFoundError
 
 
 def prepare(run: Run, desk: Desk) -> Position:
@@ -54,7 +54,7 @@ def prepare(run: Run, desk: Desk) -> Position:
 def train(run: Run, desk: Desk) -> Position:
     """Some minutes of the training loop, from the state that it left."""
     request, folder, watch = run.request, desk.folder(run), Watch(run, desk)
-    copies.bring(run, folder, desk.store, desk.settings)
+    snapshots.bring(run, folder, desk.store, desk.settings)
     with desk.cache() as cache:
         photographs = _photographs(run, cache, watch, desk)
         if photographs is None:
@@ -72,14 +72,14 @@ def train(run: Run, desk: Desk) -> Position:
             desk.put(run, path.name, path.read_bytes())
     position = run.position.moved(epoch=state.epoch, step=state.step, history=state.history)
     if card or watch.cut_short() or (position.steps + 1) % desk.settings.training_save_steps == 0:
-        position = position.moved(copies=copies.save(run, folder, desk.store, desk.settings))
+        position = position.moved(copies=snapshots.save(run, folder, desk.store, desk.settings))
     return position.moved(phase="judge") if card else position
 
 
 def judge(run: Run, desk: Desk) -> Position:
     """The best checkpoint against the champion of this moment, and its promotion if it passes the gate."""
     folder = desk.folder(run)
-    copies.bring(run, folder, desk.store, desk.settings)
+    snapshots.bring(run, folder, desk.store, desk.settings)
     weights, promotions = folder / "best.safetensors", Promotions(desk.store, desk.settings)
     challenger, pointer = Engine.load(weights), promotions.registry.pointer()
     if before := _promoted_before(run, challenger, pointer, promotions):
@@ -157,7 +157,7 @@ PHASES: dict[str, Callable[[Run, Desk], Position]] = {"prepare": prepare, "train
 def _listing(run: Run, cache: Cache, desk: Desk) -> list[Listed]:
     """What lies under the run's source: listed once, and from then on as it was then."""
     try:
-        stored = desk.store.get(desk.settings.state_bucket, paths.run(run.name, "listing.jsonl"))
+        stored = desk.store.get(desk.settings.state_bucket, state_keys.run(run.name, "listing.jsonl"))
     except NotFoundError:
         cache.forget_unfetched()  # what could not be had for an earlier run may be there now
         listing = list_source(run.request.source, desk.store)
@@ -168,7 +168,7 @@ def _listing(run: Run, cache: Cache, desk: Desk) -> list[Listed]:
 
 def _photographs(run: Run, cache: Cache, watch: Watch, desk: Desk) -> Collection | None:
     """What the run learns from; None where this machine's cache is not full yet and time is up."""
-    stored = desk.store.get(desk.settings.state_bucket, paths.run(run.name, "dataset.jsonl"))
+    stored = desk.store.get(desk.settings.state_bucket, state_keys.run(run.name, "dataset.jsonl"))
     manifest = Manifest.load(stored.data)
     if not fill(run.request.source, manifest.listing(), cache, desk.store, watch.over, watch.count):
         return None

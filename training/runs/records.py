@@ -13,11 +13,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from training.runs.request import NAME_PATTERN, Request, now
-from worker import paths
-from worker.errors import UsageError, WorkerFault
-from worker.settings import Settings
-from worker.store import ConflictError, Location, NotFoundError, Store
+from photochrom.training.runs.request import NAME_PATTERN, Request, now
+from photochrom.worker.errors import UsageError, WorkerFault
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import ConflictError, Location, NotFoundError, Store
+from photochrom.worker.settings import Settings
 
 log = logging.getLogger("photochrom.training")
 
@@ -107,8 +107,8 @@ class Runs:
         if not NAME_PATTERN.fullmatch(name):
             raise UsageError(f"{name!r} is no name of a run")
         try:
-            request = self._store.get(self._bucket, paths.run(name, "request.json"))
-            position = self._store.get(self._bucket, paths.run(name, "position.json"))
+            request = self._store.get(self._bucket, state_keys.run(name, "request.json"))
+            position = self._store.get(self._bucket, state_keys.run(name, "position.json"))
         except NotFoundError as error:
             raise UsageError(f"there is no run {name!r}") from error
         try:
@@ -120,7 +120,7 @@ class Runs:
     def move(self, run: Run, position: Position) -> Run:
         """Replace the position that was read. Raises LateError where somebody else did since."""
         try:
-            etag = self._store.put_record(paths.run(run.name, "position.json"), position, if_match=run.etag)
+            etag = self._store.put_record(state_keys.run(run.name, "position.json"), position, if_match=run.etag)
         except (ConflictError, NotFoundError) as error:
             there = self.load(run.name)
             if there.position != position:  # else it was written, and only the answer lost
@@ -144,8 +144,8 @@ class Runs:
 
     def active(self) -> Iterator[Run]:
         """The runs that are to go on, at most one a model."""
-        for listed in self._store.list(Location(self._bucket, paths.ACTIVE_RUNS)):
-            model = listed.key.removeprefix(paths.ACTIVE_RUNS).removesuffix(".json")
+        for listed in self._store.list(Location(self._bucket, state_keys.ACTIVE_RUNS)):
+            model = listed.key.removeprefix(state_keys.ACTIVE_RUNS).removesuffix(".json")
             run = self._running(self._held(model).name)
             if run is not None:
                 yield run
@@ -156,7 +156,7 @@ class Runs:
 
     def names(self) -> list[str]:
         """Of all runs there ever were, in order."""
-        return sorted(self._store.folders(Location(self._bucket, paths.RUNS)))
+        return sorted(self._store.folders(Location(self._bucket, state_keys.RUNS)))
 
     def _change(self, name: str, wanted: tuple[Status, ...], **changes: Any) -> None:
         for _ in range(5):
@@ -188,19 +188,19 @@ class Runs:
 
     def _put_records(self, request: Request) -> None:
         try:
-            self._store.put_record(paths.run(request.name, "request.json"), request, if_absent=True)
+            self._store.put_record(state_keys.run(request.name, "request.json"), request, if_absent=True)
         except ConflictError as error:
-            there = self._store.get(self._bucket, paths.run(request.name, "request.json"))
+            there = self._store.get(self._bucket, state_keys.run(request.name, "request.json"))
             if not request.asks_the_same(Request.model_validate_json(there.data)):
                 raise UsageError(f"there is another run {request.name!r} already") from error
         with suppress(ConflictError):
-            self._store.put_record(paths.run(request.name, "position.json"), Position(), if_absent=True)
+            self._store.put_record(state_keys.run(request.name, "position.json"), Position(), if_absent=True)
         if (status := self.load(request.name).position.status) != "running":
             raise UsageError(f"there is a run {request.name!r} already, which is {status}")
 
     def _held(self, model: str) -> _Held:
         try:
-            stored = self._store.get(self._bucket, paths.active_run(model))
+            stored = self._store.get(self._bucket, state_keys.active_run(model))
         except NotFoundError:
             return _Held("", None)
         try:
@@ -213,7 +213,7 @@ class Runs:
         """Make it the one run of its model, also where it is that: who saw the pointer before comes too late."""
         try:
             self._store.put_record(
-                paths.active_run(request.model),
+                state_keys.active_run(request.model),
                 Active(run=request.name),
                 if_match=held.etag,
                 if_absent=held.etag is None,

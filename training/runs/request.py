@@ -9,14 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from training.recipe import Recipe, recipe_for
-from training.who import who as whoever
-from worker import paths
-from worker.errors import UsageError
-from worker.models.registry import CHAMPION, Registry
-from worker.settings import Settings
-from worker.store import Location, NotFoundError, Store
-from worker.version import VERSION
+from photochrom.training.recipe import Recipe, recipe_for
+from photochrom.training.who import who as whoever
+from photochrom.worker.errors import UsageError
+from photochrom.worker.models.registry import CHAMPION, Registry
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location, NotFoundError, Store
+from photochrom.worker.settings import Settings
+from photochrom.worker.version import VERSION
 
 NAME_PATTERN = re.compile("[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 FROM_ENCODER = "encoder"
@@ -79,7 +79,7 @@ def request_of(settings: Settings, store: Store, name: str = "", **asked: Any) -
 
 def _check_evaluation_set(name: str, store: Store, settings: Settings) -> None:
     try:
-        store.head(settings.state_bucket, paths.evaluation_set(name))
+        store.head(settings.state_bucket, state_keys.evaluation_set(name))
     except NotFoundError as error:
         raise UsageError(f"there is no evaluation set {name!r}: photochrom evaluation create makes one") from error
 

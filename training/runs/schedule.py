@@ -14,12 +14,12 @@ from typing import NamedTuple
 from celery.schedules import crontab
 from pydantic import BaseModel, ValidationError
 
-from training.runs.records import Runs
-from training.runs.request import request_of
-from worker import paths
-from worker.errors import UsageError
-from worker.settings import Settings
-from worker.store import ConflictError, NotFoundError, Store
+from photochrom.training.runs.records import Runs
+from photochrom.training.runs.request import request_of
+from photochrom.worker.errors import UsageError
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import ConflictError, NotFoundError, Store
+from photochrom.worker.settings import Settings
 
 log = logging.getLogger("photochrom.control")
 
@@ -88,12 +88,12 @@ def _begin(due_at: datetime, store: Store, settings: Settings) -> str:
 
 def _note(looked: Looked, read: _Read, store: Store) -> None:
     with suppress(ConflictError, NotFoundError):  # another control process did
-        store.put_record(paths.SCHEDULE, looked, if_match=read.etag, if_absent=read.etag is None)
+        store.put_record(state_keys.SCHEDULE, looked, if_match=read.etag, if_absent=read.etag is None)
 
 
 def _read(store: Store, settings: Settings) -> _Read:
     try:
-        stored = store.get(settings.state_bucket, paths.SCHEDULE)
+        stored = store.get(settings.state_bucket, state_keys.SCHEDULE)
     except NotFoundError:
         return _Read(None, None)
     try:

@@ -10,13 +10,13 @@ import logging
 import shutil
 import time
 
-from training.runs import copies
-from training.runs.desk import Desk, Interrupted
-from training.runs.figures import count_step
-from training.runs.phases import PHASES
-from training.runs.records import LateError, Position, Run
-from training.state import FILE, read_position
-from worker.errors import RetryableError, UsageError, WorkerFault
+from photochrom.training.fit.state import FILE, read_position
+from photochrom.training.runs import snapshots
+from photochrom.training.runs.context import Desk, Interrupted
+from photochrom.training.runs.metrics import count_step
+from photochrom.training.runs.phases import PHASES
+from photochrom.training.runs.records import LateError, Position, Run
+from photochrom.worker.errors import RetryableError, UsageError, WorkerFault
 
 MOST_STARTS = 10
 """Of one step, in a row, without an end: a process that is killed each time is not started for ever."""
@@ -81,7 +81,7 @@ def leave_copy(name: str, desk: Desk) -> None:
         run = desk.runs.load(name)
         state = read_position(desk.folder(run) / FILE)
         if mine and state and (state.epoch, state.step) == (run.position.epoch, run.position.step):
-            saved = copies.save(run, desk.folder(run), desk.store, desk.settings)
+            saved = snapshots.save(run, desk.folder(run), desk.store, desk.settings)
             desk.runs.move(run, run.position.moved(copies=saved))
 
 

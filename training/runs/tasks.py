@@ -9,15 +9,15 @@ from functools import cache
 import torch
 from celery import signals
 
-from training.runs.desk import Desk
-from training.runs.records import LateError
-from training.runs.steps import leave_copy, take_step
-from worker import drain
-from worker.app import TRAIN_STEP, app, send_step
-from worker.errors import PhotochromError, RetryableError
-from worker.processor import keep_freed_memory
-from worker.readiness import ready_later
-from worker.settings import settings
+from photochrom.training.runs.context import Desk
+from photochrom.training.runs.records import LateError
+from photochrom.training.runs.steps import leave_copy, take_step
+from photochrom.worker.errors import PhotochromError, RetryableError
+from photochrom.worker.inference.cpu import keep_freed_memory
+from photochrom.worker.process import shutdown
+from photochrom.worker.queue.app import TRAIN_STEP, app, send_step
+from photochrom.worker.queue.readiness import ready_later
+from photochrom.worker.settings import settings
 
 log = logging.getLogger("photochrom.training")
 
@@ -53,7 +53,7 @@ def _leave(**_: object) -> None:
 @cache
 def desk() -> Desk:
     """That of this process."""
-    return Desk.of(settings(), drain.is_draining)
+    return Desk.of(settings(), shutdown.is_draining)
 
 
 @app.task(name=TRAIN_STEP, acks_late=False)
@@ -65,7 +65,7 @@ def train_step(run: str) -> None:
     try:
         while take_step(run, desk()):
             _worked_at.add(run)
-            if drain.is_draining() or desk().board.waits():  # another process, or another run, has its turn
+            if shutdown.is_draining() or desk().board.waits():  # another process, or another run, has its turn
                 send_step(run)
                 return
     except RetryableError as error:

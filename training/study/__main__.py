@@ -1,4 +1,4 @@
-"""`python -m training.study`: the recipes, or the autoencoder's variants, against each other on the same budget."""
+"""`python -m photochrom.training.study`: recipes, or variants of the autoencoder, compared on the same budget."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from training.study.autoencoder import AUTOENCODER
-from training.study.recipes import RECIPES
-from worker.errors import PhotochromError, UsageError
+from photochrom.training.study.autoencoder import AUTOENCODER
+from photochrom.training.study.recipes import RECIPES
+from photochrom.worker.errors import PhotochromError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.status import Status
 
-    from training.loop import Progress
-    from training.study.finding import EvaluationSet, Finding
-    from training.study.run import Task
+    from photochrom.training.fit.loop import Progress
+    from photochrom.training.study.finding import EvaluationSet, Finding
+    from photochrom.training.study.run import Task
 
 STUDIES = {study.name: study for study in (RECIPES, AUTOENCODER)}
 PAGE_ROWS = 12
 VALIDATION = "validation part"
 """No folder is likely to be called so."""
 
-app = typer.Typer(name="python -m training.study", pretty_exceptions_enable=False, add_completion=False)
+app = typer.Typer(name="python -m photochrom.training.study", pretty_exceptions_enable=False, add_completion=False)
 
 
 @app.command()
@@ -62,12 +62,12 @@ def study(
     import torch
     from rich.console import Console
 
-    from training.data.photographs import collect
-    from training.pictures import spread
-    from training.study import report
-    from training.study.finding import EvaluationSet
-    from training.study.run import Task
-    from training.study.variant import Changes
+    from photochrom.training.data.photographs import collect
+    from photochrom.training.pictures import spread
+    from photochrom.training.study import report
+    from photochrom.training.study.finding import EvaluationSet
+    from photochrom.training.study.run import Task
+    from photochrom.training.study.variant import Changes
 
     declared = STUDIES[name]
     declared.chosen(only or [])  # a wrong name is told before hours of work
@@ -93,9 +93,9 @@ def evaluation_sets(folders: list[Path], at_most: int) -> dict[str, EvaluationSe
 
     Raises UsageError for two folders of one name, and for one without photographs.
     """
-    from training.data.readable import photographs_of
-    from training.pictures import spread
-    from training.study.finding import EvaluationSet
+    from photochrom.training.data.readable import photographs_of
+    from photochrom.training.pictures import spread
+    from photochrom.training.study.finding import EvaluationSet
 
     sets: dict[str, EvaluationSet] = {}
     for folder in folders:
@@ -107,8 +107,8 @@ def evaluation_sets(folders: list[Path], at_most: int) -> dict[str, EvaluationSe
 
 def _watched(task: Task, console: Console) -> list[Finding]:
     """Carry the study out with a line an epoch, and where somebody watches, the step that it is at."""
-    from training.study import report
-    from training.study.run import carry_out
+    from photochrom.training.study import report
+    from photochrom.training.study.run import carry_out
 
     with console.status("starting") as status:
         return carry_out(
@@ -135,7 +135,7 @@ def main() -> None:
     try:
         app()
     except PhotochromError as error:
-        print(f"training.study: {error}", file=sys.stderr)
+        print(f"photochrom.training.study: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

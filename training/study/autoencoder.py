@@ -8,7 +8,7 @@ of them there; the other variants change one thing each of a network that is the
 
 from __future__ import annotations
 
-from training.study.variant import Study, Variant
+from photochrom.training.study.variant import Study, Variant
 
 MODEL = "autoencoder"
 CHUNKS = 20

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from training.study.variant import Decode, Entry
-from worker.engine import Engine
-from worker.errors import UsageError
-from worker.models import checkpoint
-from worker.models.vgg_yuv import VggYuv
+from photochrom.training.study.variant import Decode, Entry
+from photochrom.worker.errors import UsageError
+from photochrom.worker.inference.engine import Engine
+from photochrom.worker.models import checkpoint
+from photochrom.worker.models.vgg_yuv import VggYuv
 
 BEST = "best.safetensors"
 

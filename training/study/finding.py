@@ -12,10 +12,10 @@ from typing import Any, Self
 
 from pydantic import BaseModel, Field, ValidationError
 
-from training.data.readable import Readable
-from training.judging.evaluate import evaluate
-from worker.engine import Engine
-from worker.errors import UsageError
+from photochrom.training.data.readable import Readable
+from photochrom.training.evaluation.evaluate import evaluate
+from photochrom.worker.errors import UsageError
+from photochrom.worker.inference.engine import Engine
 
 FILE = "finding.json"
 
@@ -41,7 +41,9 @@ class Judged(BaseModel):
     """Scores on one evaluation set, which is told by the digest of its photographs."""
 
     digest: str
-    summary: dict[str, Any] = Field(description="means, gains and shares, as training.judging.evaluate gives them")
+    summary: dict[str, Any] = Field(
+        description="means, gains and shares, as photochrom.training.evaluation.evaluate gives them"
+    )
     names: list[str]
     scores: list[tuple[float, float, float]] = Field(description="PSNR, CIEDE2000, colourfulness of each photograph")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.study.variant import Decode, Study, Variant
+from photochrom.training.study.variant import Decode, Study, Variant
 
 RECIPES = Study(
     name="recipes",

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from PIL import Image
 
-from training import pictures
-from training.data.photographs import center_square
-from training.data.readable import Readable
-from training.judging.evaluate import CONFIDENCE, SIDE, bootstrap, coloured, gray_of, plain_gray
-from training.metrics import MEASURES
-from training.study.engines import engine_of
-from training.study.finding import Finding, Judged
-from training.study.variant import Study
+from photochrom.training import pictures
+from photochrom.training.data.photographs import center_square
+from photochrom.training.data.readable import Readable
+from photochrom.training.evaluation.evaluate import CONFIDENCE, SIDE, bootstrap, coloured, gray_of, plain_gray
+from photochrom.training.metrics import MEASURES
+from photochrom.training.study.engines import engine_of
+from photochrom.training.study.finding import Finding, Judged
+from photochrom.training.study.variant import Study
 
 SMALL_SIDE = 96
 """Of the pictures on the small page, which is to be put into documentation."""

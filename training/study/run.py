@@ -7,19 +7,19 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from training.data.collection import Collection
-from training.loop import Progress, train
-from training.pictures import spread
-from training.recipe import Recipe
-from training.state import FILE as STATE
-from training.state import read_position
-from training.study.engines import BEST, engine_of
-from training.study.finding import EvaluationSet, Finding, judge
-from training.study.variant import Changes, Decode, Entry, Study, Variant, recipe_of
-from worker.engine import Engine
-from worker.errors import UsageError
-from worker.models import checkpoint
-from worker.models.card import read_card
+from photochrom.training.data.collection import Collection
+from photochrom.training.fit.loop import Progress, train
+from photochrom.training.fit.state import FILE as STATE
+from photochrom.training.fit.state import read_position
+from photochrom.training.pictures import spread
+from photochrom.training.recipe import Recipe
+from photochrom.training.study.engines import BEST, engine_of
+from photochrom.training.study.finding import EvaluationSet, Finding, judge
+from photochrom.training.study.variant import Changes, Decode, Entry, Study, Variant, recipe_of
+from photochrom.worker.errors import UsageError
+from photochrom.worker.inference.engine import Engine
+from photochrom.worker.models import checkpoint
+from photochrom.worker.models.card import read_card
 
 NO_CHANGES = Changes([], [])
 

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from training.recipe import Recipe, recipe_for
-from worker.errors import UsageError
+from photochrom.training.recipe import Recipe, recipe_for
+from photochrom.worker.errors import UsageError
 
 WARMUP_SHARE = 0.1
 """Of a short run's steps; a fixed warm-up would be most of it."""

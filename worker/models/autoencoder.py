@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worker.models import color
+from photochrom.worker.photo.base import colorspace
 
 
 class AutoencoderConfig(BaseModel):
@@ -74,8 +74,8 @@ class Autoencoder(nn.Module):
         """What `forward` gave, to chroma (n, 2, side, side) float32, centred on 0. It has no vividness to choose."""
         drawn = output.float().sigmoid()
         if self.config.draws == "chroma":
-            return drawn - color.CHROMA_OFFSET
-        return torch.stack(color.split(drawn.unbind(1))[1:], 1)
+            return drawn - colorspace.CHROMA_OFFSET
+        return torch.stack(colorspace.split(drawn.unbind(1))[1:], 1)
 
     def chroma(self, luma: Tensor, vividness: float | None = None) -> Tensor:
         """Luma (n, 1, side, side) in 0..1 to chroma (n, 2, side, side) in -0.5..0.5."""

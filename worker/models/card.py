@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from worker.errors import CheckpointError
-from worker.models import color
-from worker.version import VERSION
+from photochrom.worker.errors import CheckpointError
+from photochrom.worker.photo.base import colorspace
+from photochrom.worker.version import VERSION
 
 
 class TrainedOn(BaseModel):
@@ -35,7 +35,7 @@ class Card(BaseModel):
     name: str
     architecture: str
     config: dict[str, Any]
-    color: dict[str, Any] = Field(default_factory=lambda: dict(color.CONSTANTS))
+    color: dict[str, Any] = Field(default_factory=lambda: dict(colorspace.CONSTANTS))
     trained_on: TrainedOn
     recipe: dict[str, Any] = Field(default_factory=dict, description="the settings of the training run")
     steps: int
@@ -59,8 +59,10 @@ def read_card(weights: Path) -> Card:
         raise CheckpointError(f"no card at {path}: {error.strerror}") from error
     except ValidationError as error:
         raise CheckpointError(f"card {path} is malformed: {first_problem(error)}") from error
-    if card.color != color.CONSTANTS:
-        raise CheckpointError(f"card {path}: colour constants {card.color} are not this version's {color.CONSTANTS}")
+    if card.color != colorspace.CONSTANTS:
+        raise CheckpointError(
+            f"card {path}: colour constants {card.color} are not this version's {colorspace.CONSTANTS}"
+        )
     return card
 
 

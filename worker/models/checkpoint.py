@@ -16,11 +16,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from worker.errors import CheckpointError
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.card import Card, card_path, first_problem, read_card, read_weights
-from worker.models.card import TrainedOn as TrainedOn
-from worker.models.vgg_yuv import VggYuv, VggYuvConfig
+from photochrom.worker.errors import CheckpointError
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.card import Card, card_path, first_problem, read_card, read_weights
+from photochrom.worker.models.card import TrainedOn as TrainedOn
+from photochrom.worker.models.vgg_yuv import VggYuv, VggYuvConfig
 
 Network = VggYuv | Autoencoder
 

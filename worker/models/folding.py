@@ -15,10 +15,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from worker.models.autoencoder import Autoencoder
-from worker.models.checkpoint import Network
-from worker.models.forms import CENTRE, AutoencoderForm, DistributionForm, Form, Layer, Layers, ResidualForm
-from worker.models.vgg_yuv import DistributionDecoder, ResidualDecoder, Vgg16Encoder
+from photochrom.worker.models.autoencoder import Autoencoder
+from photochrom.worker.models.checkpoint import Network
+from photochrom.worker.models.forms import CENTRE, AutoencoderForm, DistributionForm, Form, Layer, Layers, ResidualForm
+from photochrom.worker.models.vgg_yuv import DistributionDecoder, ResidualDecoder, Vgg16Encoder
 
 WIDE_SCALE = 2.0**-6
 """Of the activations of an encoder that was trained on 0..255. ReLU and pooling let any positive factor through."""

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from worker.models import color
-from worker.models.autoencoder import Autoencoder
-from worker.models.vgg_yuv import DistributionDecoder, ResidualDecoder, VggYuv
+from photochrom.worker.models.autoencoder import Autoencoder
+from photochrom.worker.models.vgg_yuv import DistributionDecoder, ResidualDecoder, VggYuv
+from photochrom.worker.photo.base import colorspace
 
 CENTRE = 114.0
 """Taken off gray 0..255 on its way in: whole numbers stay exact in bfloat16, and rounding errors of weights small."""
@@ -126,7 +126,7 @@ class ResidualForm(_VggForm):
         return by.layer("conv_uv", x)
 
     def read_out(self, output: Tensor, vividness: float | None) -> Tensor:
-        return output.float().sigmoid().permute(0, 3, 1, 2) - color.CHROMA_OFFSET
+        return output.float().sigmoid().permute(0, 3, 1, 2) - colorspace.CHROMA_OFFSET
 
 
 class AutoencoderForm:
@@ -144,8 +144,8 @@ class AutoencoderForm:
     def read_out(self, output: Tensor, vividness: float | None) -> Tensor:
         drawn = output.float().sigmoid().permute(0, 3, 1, 2)
         if self.draws == "chroma":
-            return drawn - color.CHROMA_OFFSET
-        return torch.stack(color.split(drawn.unbind(1))[1:], 1)
+            return drawn - colorspace.CHROMA_OFFSET
+        return torch.stack(colorspace.split(drawn.unbind(1))[1:], 1)
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         return self.side, self.side

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from worker.models.registry import CHAMPION, Registry, starter, starters
-from worker.settings import Settings
-from worker.store import Store
+from photochrom.worker.models.registry import CHAMPION, Registry, starter, starters
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings
 
 
 def weights_of(model: str, settings: Settings) -> Path:

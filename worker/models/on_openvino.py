@@ -11,7 +11,7 @@ from openvino import Node
 from openvino import opset13 as operations
 from torch import Tensor
 
-from worker.models.forms import CENTRE, Enlarging, Form, Layers
+from photochrom.worker.models.forms import CENTRE, Enlarging, Form, Layers
 
 _HINTS = {torch.bfloat16: "bf16", torch.float32: "f32"}
 
@@ -52,7 +52,7 @@ def _graph(form: Form, layers: Layers) -> openvino.Model:
 
 
 class _Nodes:
-    """The arithmetic of `worker.models.forms` on nodes of a graph."""
+    """The arithmetic of `photochrom.worker.models.forms` on nodes of a graph."""
 
     def __init__(self, layers: Layers) -> None:
         self._layers = layers

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from worker.device import Device
-from worker.models.forms import CENTRE, Enlarging, Form, Layer, Layers
+from photochrom.worker.inference.device import Device
+from photochrom.worker.models.forms import CENTRE, Enlarging, Form, Layer, Layers
 
 PACKED_FOR = 56
 """Side of the picture that kernels are laid out for on a processor; another size is computed as well, and as fast."""

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from worker.device import Device
-from worker.errors import OutOfMemoryFault, WorkerFault
-from worker.models.forms import Form
+from photochrom.worker.errors import OutOfMemoryFault, WorkerFault
+from photochrom.worker.inference.device import Device
+from photochrom.worker.models.forms import Form
 
 PROBE_SIDE = 224
 """Of a photograph that is square."""

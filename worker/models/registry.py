@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from worker import paths
-from worker.digest import sha256_of
-from worker.errors import CheckpointError, UsageError, VersionGoneError
-from worker.settings import Settings
-from worker.shortage import shortages_translated
-from worker.store import Location, NotFoundError, Store
+from photochrom.worker.digest import sha256_of
+from photochrom.worker.errors import CheckpointError, UsageError, VersionGoneError
+from photochrom.worker.process.exhaustion import shortages_translated
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location, NotFoundError, Store
+from photochrom.worker.settings import Settings
 
 STARTERS = Path(__file__).parent / "starters"
 CHAMPION = "champion"
@@ -65,7 +65,7 @@ class Registry:
     def pointer(self) -> Pointer:
         """What is promoted. Raises CheckpointError for a pointer that is none."""
         try:
-            stored = self._store.get(self._settings.state_bucket, paths.CHAMPION)
+            stored = self._store.get(self._settings.state_bucket, state_keys.CHAMPION)
         except NotFoundError:
             return Pointer(Promotion(sequence=0, sha256=sha256_of_starter(DEFAULT_STARTER), name=DEFAULT_STARTER), None)
         try:
@@ -75,7 +75,7 @@ class Registry:
 
     def versions(self) -> list[str]:
         """SHA-256 of every version in the bucket, in order."""
-        folders = self._store.folders(Location(self._settings.state_bucket, paths.VERSIONS))
+        folders = self._store.folders(Location(self._settings.state_bucket, state_keys.VERSIONS))
         return [name for name in folders if _SHA256.fullmatch(name)]
 
     def resolve(self, model: str) -> str:
@@ -107,7 +107,7 @@ class Registry:
         try:
             if here:
                 return here.with_suffix(".json").read_bytes()
-            return self._store.get(self._settings.state_bucket, paths.card(sha256)).data
+            return self._store.get(self._settings.state_bucket, state_keys.card(sha256)).data
         except (NotFoundError, OSError) as error:
             raise VersionGoneError(f"there is no version {sha256}") from error
 
@@ -127,8 +127,8 @@ class Registry:
             return weights
         bucket = self._settings.state_bucket
         try:
-            card = self._store.get(bucket, paths.card(sha256)).data
-            data = self._store.get(bucket, paths.weights(sha256)).data
+            card = self._store.get(bucket, state_keys.card(sha256)).data
+            data = self._store.get(bucket, state_keys.weights(sha256)).data
         except NotFoundError as error:
             raise VersionGoneError(f"there is no version {sha256}") from error
         found = hashlib.sha256(data).hexdigest()

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from worker.models.color import CHROMA_OFFSET
+from photochrom.worker.photo.base.colorspace import CHROMA_OFFSET
 
 STRIDE = 16
 """Input sides are multiples of this, by which the deepest tap divides."""

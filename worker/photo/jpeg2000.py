@@ -10,11 +10,12 @@ from typing import NamedTuple
 import imagecodecs
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.photo import exif, icc, resolution
-from worker.photo.limits import Limits
-from worker.photo.raster import Metadata, Raster
-from worker.photo.samples import luma_of, replicated
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base import resolution
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.raster import Metadata, Raster
+from photochrom.worker.photo.base.samples import luma_of, replicated
+from photochrom.worker.photo.metadata import exif, icc
 
 SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM = b"\xff\x4f\xff\x51"

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
 
-from worker.errors import ImageFault
-from worker.job import Format
-from worker.photo import decode, jpeg2000, png, png_chunks, tiff
-from worker.photo.jpeg import source, transcode
-from worker.photo.jpeg.metadata import C2PA_INVALID, signed
-from worker.photo.jpeg.segments import MessyError, header
-from worker.photo.jpeg.source import GrayJpeg, UnsplicableError
-from worker.photo.limits import Limits
-from worker.photo.options import Options
-from worker.photo.png_chunks import Kept
-from worker.photo.raster import Raster
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.formats import Format
+from photochrom.worker.photo import jpeg2000, tiff
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.photo.base.raster import Raster
+from photochrom.worker.photo.jpeg import decode, source, transcode
+from photochrom.worker.photo.jpeg.metadata import C2PA_INVALID, signed
+from photochrom.worker.photo.jpeg.segments import MessyError, header
+from photochrom.worker.photo.jpeg.source import GrayJpeg, UnsplicableError
+from photochrom.worker.photo.png import chunks as png_chunks
+from photochrom.worker.photo.png import read as png
+from photochrom.worker.photo.png.chunks import Kept
 
 Page = Raster | GrayJpeg
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 from typing import BinaryIO
 
-from worker.errors import ImageFault
-from worker.photo import png_chunks
-from worker.photo.jpeg import kept
-from worker.photo.jpeg.metadata import XMP
-from worker.photo.jpeg.segments import APP1, EOI, MessyError, header
-from worker.photo.limits import Limits
-from worker.photo.tiff.directory import Tiff
-from worker.photo.tiff.tags import XMP as XMP_TAG
-from worker.photo.xmp import Statement, statement_of
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg import kept
+from photochrom.worker.photo.jpeg.metadata import XMP
+from photochrom.worker.photo.jpeg.segments import APP1, EOI, MessyError, header
+from photochrom.worker.photo.metadata.xmp import Statement, statement_of
+from photochrom.worker.photo.png import chunks as png_chunks
+from photochrom.worker.photo.tiff.directory import Tiff
+from photochrom.worker.photo.tiff.tags import XMP as XMP_TAG
 
 MOST_BYTES = 2**31
 

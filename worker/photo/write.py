@@ -9,20 +9,21 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.job import Format
-from worker.photo import tiff, xmp
-from worker.photo.jpeg import jpegtran, metadata
-from worker.photo.jpeg.segments import MOST_PAYLOAD
-from worker.photo.jpeg.source import GrayJpeg
-from worker.photo.jpeg.splice import splice
-from worker.photo.jpeg_write import write_jpeg
-from worker.photo.options import Options
-from worker.photo.png_write import write_png
-from worker.photo.raster import Raster
-from worker.photo.read import REENCODED, TRANSCODED, Page, Photograph
-from worker.photo.xmp import Statement
-from worker.scratch import scratch
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.formats import Format
+from photochrom.worker.photo import tiff
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.photo.base.raster import Raster
+from photochrom.worker.photo.jpeg import jpegtran, metadata
+from photochrom.worker.photo.jpeg.segments import MOST_PAYLOAD
+from photochrom.worker.photo.jpeg.source import GrayJpeg
+from photochrom.worker.photo.jpeg.splice import splice
+from photochrom.worker.photo.jpeg.write import write_jpeg
+from photochrom.worker.photo.metadata import xmp
+from photochrom.worker.photo.metadata.xmp import Statement
+from photochrom.worker.photo.png.write import write_png
+from photochrom.worker.photo.read import REENCODED, TRANSCODED, Page, Photograph
+from photochrom.worker.process.scratch import scratch
 
 CONTENT_TYPES: dict[Format, str] = {"jpeg": "image/jpeg", "png": "image/png", "tiff": "image/tiff"}
 

@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.errors import ImageFault, UsageError
-from worker.verify import fields, kept, pixels
-from worker.verify.finding import Finding, over_pages
-from worker.verify.jpeg import is_whole
-from worker.verify.page import MOST_PIXELS, Page
-from worker.verify.profile import profile
-from worker.verify.provenance import how, provenance
-from worker.verify.reading import format_of, pages
+from photochrom.worker.errors import ImageFault, UsageError
+from photochrom.worker.verify import fields, kept, pixels
+from photochrom.worker.verify.finding import Finding, over_pages
+from photochrom.worker.verify.jpeg import is_whole
+from photochrom.worker.verify.page import MOST_PIXELS, Page
+from photochrom.worker.verify.profile import profile
+from photochrom.worker.verify.provenance import how, provenance
+from photochrom.worker.verify.reading import format_of, pages
 
 
 def verify(coloured: Path, original: Path, most_pixels: int = MOST_PIXELS) -> list[Finding]:

@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from worker.verify import iptc, xmp
-from worker.verify.finding import Finding
-from worker.verify.page import Resolution, Says
-from worker.verify.resolution import alike
-from worker.verify.tags import describing
+from photochrom.worker.verify import iptc, xmp
+from photochrom.worker.verify.finding import Finding
+from photochrom.worker.verify.page import Resolution, Says
+from photochrom.worker.verify.resolution import alike
+from photochrom.worker.verify.tags import describing
 
 _SHOWN = 5
 """So many of the things that are missing are named."""

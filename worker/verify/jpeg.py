@@ -9,11 +9,22 @@ import imagecodecs
 import numpy as np
 from PIL import Image, ImageCms
 
-from worker.verify import iptc
-from worker.verify.markers import APP0, COM, DNL, EOI, FRAMES, Frame, Segment, frame_of, quantisation, segments
-from worker.verify.page import Page, Says, Space, check_size, widened
-from worker.verify.resolution import of_jfif, of_tags, stated
-from worker.verify.tags import exif_tags
+from photochrom.worker.verify import iptc
+from photochrom.worker.verify.markers import (
+    APP0,
+    COM,
+    DNL,
+    EOI,
+    FRAMES,
+    Frame,
+    Segment,
+    frame_of,
+    quantisation,
+    segments,
+)
+from photochrom.worker.verify.page import Page, Says, Space, check_size, widened
+from photochrom.worker.verify.resolution import of_jfif, of_tags, stated
+from photochrom.worker.verify.tags import exif_tags
 
 _XMP, _EXTENDED_XMP = b"http://ns.adobe.com/xap/1.0/\0", b"http://ns.adobe.com/xmp/extension/\0"
 _EXIF, _ICC, _PHOTOSHOP, _ADOBE = b"Exif\0", b"ICC_PROFILE\0", b"Photoshop 3.0\0", b"Adobe"

@@ -7,8 +7,8 @@ import json
 import struct
 import zlib
 
-from worker.errors import ImageFault
-from worker.verify.markers import SOS, Segment, segments
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.verify.markers import SOS, Segment, segments
 
 MARKER = 0xE9
 SIGNATURE = b"Photochrom\0"

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from worker.errors import ImageFault
+from photochrom.worker.errors import ImageFault
 
 SOI, EOI, SOS, DQT, DNL, APP0, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xDC, 0xE0, 0xFE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from worker.errors import ImageFault
+from photochrom.worker.errors import ImageFault
 
 MOST_PIXELS = 300_000_000
 """Of a page, where the caller says nothing else."""
@@ -16,7 +16,7 @@ MOST_PIXELS = 300_000_000
 Space = Literal["gray", "rgb", "ycc"]
 
 Tags = dict[tuple[str, int], Any]
-"""Values of TIFF and EXIF tags by (directory, tag); see `worker.verify.tags`."""
+"""Values of TIFF and EXIF tags by (directory, tag); see `photochrom.worker.verify.tags`."""
 
 
 def check_size(width: int, height: int, most_pixels: int) -> None:

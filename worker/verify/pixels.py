@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from worker.verify.finding import Finding
-from worker.verify.page import Page
+from photochrom.worker.verify.finding import Finding
+from photochrom.worker.verify.page import Page
 
 ROWS = 256
 """Rows compared at once, so that memory beside the pictures stays small."""

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import cv2
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.verify import iptc
-from worker.verify.page import Page, Says, check_size
-from worker.verify.resolution import of_phys, of_tags, stated
-from worker.verify.tags import exif_tags
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.verify import iptc
+from photochrom.worker.verify.page import Page, Says, check_size
+from photochrom.worker.verify.resolution import of_phys, of_tags, stated
+from photochrom.worker.verify.tags import exif_tags
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_TEXT = 2**26

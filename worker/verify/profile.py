@@ -5,8 +5,8 @@ from __future__ import annotations
 import imagecodecs
 import numpy as np
 
-from worker.verify.finding import Finding
-from worker.verify.page import Says
+from photochrom.worker.verify.finding import Finding
+from photochrom.worker.verify.page import Says
 
 STEPS = 4096
 MOST_DIFFERENCE = 0.1

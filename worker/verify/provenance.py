@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from worker.verify import xmp
-from worker.verify.finding import Finding
+from photochrom.worker.verify import xmp
+from photochrom.worker.verify.finding import Finding
 
 HOW = ("spliced", "exact", "reencoded", "transcoded")
 

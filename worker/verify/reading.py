@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from worker.errors import ImageFault, PhotochromError
-from worker.verify import png
-from worker.verify.jpeg import read_jpeg
-from worker.verify.page import MOST_PIXELS, Page, Says, check_size
-from worker.verify.png import read_png
-from worker.verify.resolution import of_tags
-from worker.verify.tags import exif_tags
-from worker.verify.tiff import read_tiff
+from photochrom.worker.errors import ImageFault, PhotochromError
+from photochrom.worker.verify import png
+from photochrom.worker.verify.jpeg import read_jpeg
+from photochrom.worker.verify.page import MOST_PIXELS, Page, Says, check_size
+from photochrom.worker.verify.png import read_png
+from photochrom.worker.verify.resolution import of_tags
+from photochrom.worker.verify.tags import exif_tags
+from photochrom.worker.verify.tiff import read_tiff
 
 _STARTS = {b"\xff\xd8\xff": "jpeg", png.SIGNATURE: "png"}
 _STARTS |= dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff")

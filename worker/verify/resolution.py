@@ -6,7 +6,7 @@ import struct
 from fractions import Fraction
 from typing import Any
 
-from worker.verify.page import Resolution, Tags
+from photochrom.worker.verify.page import Resolution, Tags
 
 _INCH, _CENTIMETER, _METER = Fraction(1), Fraction(127, 50), Fraction(127, 5000)
 """How many of a unit's dots make one per inch."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import Any, NamedTuple
 
-from worker.errors import ImageFault
-from worker.verify.page import Tags
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.verify.page import Tags
 
 EXIF, GPS, INTEROP = 34665, 34853, 40965
 _BELOW = {EXIF: "exif", GPS: "gps", INTEROP: "interop"}

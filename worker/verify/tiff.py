@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import imagecodecs
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.verify import iptc
-from worker.verify.page import Page, Says, check_size, widened
-from worker.verify.resolution import of_tags
-from worker.verify.tags import Directory, directories
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.verify import iptc
+from photochrom.worker.verify.page import Page, Says, check_size, widened
+from photochrom.worker.verify.resolution import of_tags
+from photochrom.worker.verify.tags import Directory, directories
 
 MOST_SAMPLES = 5
 """Of a pixel: four inks and alpha."""

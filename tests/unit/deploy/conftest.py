@@ -16,7 +16,7 @@ def planted(tmp_path):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE", COMPOSE):
         shutil.copy(ROOT / name, tmp_path / name)
-    for name in ("worker", "producer", "training"):
+    for name in ("photochrom", "worker", "producer", "training"):
         (tmp_path / name).mkdir()
 
     def plant(check, path, text, instead, count=1):

@@ -7,14 +7,14 @@ from string import Template
 import boto3
 import pytest
 
-from producer.inbox import take_inbox
-from producer.submission import load
+from photochrom.producer.control.inbox import take_inbox
+from photochrom.producer.records.submission import load
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.s3.store import Location, Store
 from tests.deploy.findings import ROOT
 from tests.deploy.policies import ROLES, VALUES, allows
 from tests.deploy.policies import load as policy_of
 from tests.deploy.recorded import Recorder, permissions
-from worker.resources import Resources
-from worker.store import Location, Store
 
 TEXT = (ROOT / "docs/aws.md").read_text()
 

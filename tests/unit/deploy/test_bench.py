@@ -15,15 +15,15 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-import deploy.bench
-import deploy.commands
-from deploy import bench_local
-from deploy.bench_machine import cpu_seconds, describe, resident_bytes
-from deploy.bench_passage import COLOURING, WHAT, Passage, bottleneck
-from deploy.bench_photographs import Kind, Sample, generated, gray_jpeg, gray_tiff, own
-from deploy.bench_stack import spent_in
-from worker.errors import ImageFault, UsageError
-from worker.stages import STAGES, Spent
+from photochrom.deploy import commands
+from photochrom.deploy.bench import local_files
+from photochrom.deploy.bench import run as bench
+from photochrom.deploy.bench.machine import cpu_seconds, describe, resident_bytes
+from photochrom.deploy.bench.measurement import COLOURING, WHAT, Passage, bottleneck
+from photochrom.deploy.bench.photographs import Kind, Sample, generated, gray_jpeg, gray_tiff, own
+from photochrom.deploy.bench.through_stack import spent_in
+from photochrom.worker.errors import ImageFault, UsageError
+from photochrom.worker.telemetry.stages import STAGES, Spent
 
 ROOT = Path(__file__).parents[3]
 
@@ -138,7 +138,7 @@ def kinds(photograph):
 
 def test_each_kind_is_coloured_by_turns_and_its_stages_are_counted(kinds, engine, no_settings):
     told = []
-    one, two = bench_local.measure(kinds, engine, 3, told.append)
+    one, two = local_files.measure(kinds, engine, 3, told.append)
     assert (one.kind, one.images, two.kind, two.images) == ("one", 1, "two", 2)
     # three repetitions and one that warms up, of the story and of the bare network; and once to have chroma
     assert len(engine.seen) == 2 * 4 * (1 + 2) + (1 + 2)
@@ -154,34 +154,34 @@ def test_each_kind_is_coloured_by_turns_and_its_stages_are_counted(kinds, engine
 
 def test_the_first_repetition_warms_up_and_does_not_count(kinds, engine, no_settings, monkeypatch):
     seconds = iter([90.0, 3.0, 80.0, 1.0])
-    monkeypatch.setattr(bench_local, "_pass", lambda *_: passage(seconds=next(seconds)))
-    found = bench_local.measure(kinds, engine, 1, lambda _: None)
+    monkeypatch.setattr(local_files, "_pass", lambda *_: passage(seconds=next(seconds)))
+    found = local_files.measure(kinds, engine, 1, lambda _: None)
     assert [one.seconds for one in found] == [80.0, 1.0]
 
 
 def test_no_kind_pays_for_the_result_of_another(kinds, engine, no_settings, monkeypatch):
-    there, story = [], bench_local.story
-    monkeypatch.setattr(bench_local, "story", lambda *way: there.append(way[1].exists()) or story(*way))
+    there, story = [], local_files.story
+    monkeypatch.setattr(local_files, "story", lambda *way: there.append(way[1].exists()) or story(*way))
     one = kinds[0]
-    bench_local.measure([one, one._replace(name="another")], engine, 2, lambda _: None)
+    local_files.measure([one, one._replace(name="another")], engine, 2, lambda _: None)
     assert there == [False] * 6
 
 
 def test_the_bare_parts_are_those_of_the_median_repetition_and_the_first_does_not_count(kinds, engine, monkeypatch):
     seconds = iter(seconds for repetition in (90.0, 5.0, 1.0, 3.0) for seconds in (repetition, 2 * repetition))
-    monkeypatch.setattr(bench_local, "spent_by", lambda ways: Spent(next(seconds), 0.5))
-    [found] = bench_local.measure(kinds[:1], engine, 3, lambda _: None)
+    monkeypatch.setattr(local_files, "spent_by", lambda ways: Spent(next(seconds), 0.5))
+    [found] = local_files.measure(kinds[:1], engine, 3, lambda _: None)
     assert found.bounds == {"network": Spent(3.0, 0.5), "codec": Spent(6.0, 0.5)}
 
 
 def test_the_median_repetition_counts_as_it_is():
     slow, middle, quick = (passage(seconds=seconds, predict=seconds) for seconds in (9.0, 5.0, 1.0))
-    assert bench_local.median([slow, quick, middle]) is middle
+    assert local_files.median([slow, quick, middle]) is middle
 
 
 def test_what_cannot_be_coloured_is_told(engine, no_settings):
     with pytest.raises(ImageFault):
-        bench_local.measure([Kind("none", (Sample(".jpg", b"no photograph"),))], engine, 1, lambda _: None)
+        local_files.measure([Kind("none", (Sample(".jpg", b"no photograph"),))], engine, 1, lambda _: None)
 
 
 # ---- processes
@@ -190,7 +190,7 @@ def test_what_cannot_be_coloured_is_told(engine, no_settings):
 def test_counters_of_several_processes_add_up(tmp_path):
     code = (
         "import sys, time\n"
-        "from worker.stages import stage\n"
+        "from photochrom.worker.telemetry.stages import stage\n"
         "with stage('predict'):\n"
         "    begun = time.perf_counter()\n"
         "    while time.perf_counter() < begun + 0.02: pass\n"
@@ -201,7 +201,7 @@ def test_counters_of_several_processes_add_up(tmp_path):
     environment = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, check=True, timeout=120)
-    spent = bench_local.difference(before, spent_in(tmp_path))
+    spent = local_files.difference(before, spent_in(tmp_path))
     assert spent["predict"].seconds >= 0.24
     assert 0 < spent["predict"].cpu <= spent["predict"].seconds - 0.2
     assert {stage for stage in STAGES if spent[stage].seconds} == {"predict"}
@@ -252,11 +252,11 @@ def test_a_machine_is_described_without_a_line_break():
 def photochrom(monkeypatch, engine, no_settings):
     """Runs the command with an engine that needs no network; gives exit code, output and errors."""
     engine.describe = lambda: "a stand-in"
-    monkeypatch.setattr(deploy.bench, "load_engine", lambda model: engine)
-    monkeypatch.setattr(deploy.bench, "prepare_process", lambda threads: None)
-    monkeypatch.setattr(deploy.bench, "generated", lambda: [Kind("0.1 MP JPEG", (Sample(".jpg", gray_jpeg(0.1)),))])
+    monkeypatch.setattr(bench, "load_engine", lambda model: engine)
+    monkeypatch.setattr(bench, "prepare_process", lambda threads: None)
+    monkeypatch.setattr(bench, "generated", lambda: [Kind("0.1 MP JPEG", (Sample(".jpg", gray_jpeg(0.1)),))])
     app = typer.Typer()
-    app.command()(deploy.commands.bench)
+    app.command()(commands.bench)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
@@ -289,9 +289,9 @@ def test_through_the_stack_goes_what_is_asked_for_and_it_closes_the_report(photo
         found = passage("0.1 MP JPEG", images=96, seconds=2.0, overlapping=True, cpu=1.9, predict=1.8)
         return [replace(found, bounds={"s3_client": Spent(0.3, 0.0123)})]
 
-    monkeypatch.setattr("deploy.bench_stack.measure", measure)
+    monkeypatch.setattr("photochrom.deploy.bench.through_stack.measure", measure)
     done = photochrom("--repetitions", "1", "--stack", "--workers", "3")
-    assert asked == [(3, [deploy.bench.MOST_THROUGH_STACK])]
+    assert asked == [(3, [bench.MOST_THROUGH_STACK])]
     assert "48.0" in done.stdout
     [client] = [line for line in done.stdout.splitlines() if "bare S3 client, CPU" in line]
     assert "12.3" in client
@@ -302,7 +302,7 @@ def test_through_the_stack_goes_what_is_asked_for_and_it_closes_the_report(photo
 
 def test_every_file_goes_through_the_stack_and_of_large_ones_few():
     many = Kind("many", tuple(Sample(".jpg", b"123") for _ in range(200)))
-    assert deploy.bench.images_for(many) == 200
-    assert deploy.bench.images_for(Kind("one", (Sample(".jpg", b"123"),))) == deploy.bench.MOST_THROUGH_STACK
+    assert bench.images_for(many) == 200
+    assert bench.images_for(Kind("one", (Sample(".jpg", b"123"),))) == bench.MOST_THROUGH_STACK
     large = Kind("large", (Sample(".tif", bytes(20_000_000)),))
-    assert deploy.bench.images_for(large) == deploy.bench.FEWEST_THROUGH_STACK
+    assert bench.images_for(large) == bench.FEWEST_THROUGH_STACK

@@ -8,19 +8,20 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from deploy import bench_bounds, bench_stack
-from deploy.bench import Report
-from deploy.bench_bounds import BareParts, bare_s3_client, spent_by
-from deploy.bench_passage import Passage
-from deploy.bench_photographs import Kind, Sample, gray_jpeg, gray_tiff
-from deploy.bench_ratios import on_local_files, through_stack
-from worker.colorize import colorize_file
-from worker.errors import ImageFault
-from worker.photo.jpeg.source import GrayJpeg
-from worker.photo.options import Options
-from worker.settings import Settings
-from worker.stages import STAGES, Spent
-from worker.store import Location
+from photochrom.deploy.bench import bounds as bench_bounds
+from photochrom.deploy.bench import through_stack as bench_stack
+from photochrom.deploy.bench.bounds import BareParts, bare_s3_client, spent_by
+from photochrom.deploy.bench.measurement import Passage
+from photochrom.deploy.bench.photographs import Kind, Sample, gray_jpeg, gray_tiff
+from photochrom.deploy.bench.ratios import on_local_files, through_stack
+from photochrom.deploy.bench.run import Report
+from photochrom.worker.coloring.colorize import colorize_file
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.photo.jpeg.source import GrayJpeg
+from photochrom.worker.s3.store import Location
+from photochrom.worker.settings import Settings
+from photochrom.worker.telemetry.stages import STAGES, Spent
 
 # ---- network and codec
 

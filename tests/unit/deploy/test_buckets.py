@@ -2,8 +2,8 @@
 
 import pytest
 
-from deploy import buckets
-from worker.settings import Settings
+from photochrom.deploy import buckets
+from photochrom.worker.settings import Settings
 
 
 @pytest.fixture

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from photochrom.worker.settings import Settings
 from tests.deploy.compose import ENVIRONMENT, FILE, seconds
 from tests.deploy.findings import ROOT, run
 from tests.secured_redis import make_secrets
-from worker.settings import Settings
 
 
 @pytest.fixture(scope="module")

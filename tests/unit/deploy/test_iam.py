@@ -5,14 +5,14 @@ from typing import NamedTuple
 
 import pytest
 
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.s3.store import Store
 from tests.deploy import policies, sites
 from tests.deploy.acting import Acting, play
 from tests.deploy.going_wrong import go_wrong
 from tests.deploy.policies import ROLES, VALUES, Statement, allows, load
 from tests.deploy.recorded import Recorder, permissions
 from tests.unit.training.conftest import colourful_picture, encoded
-from worker.resources import Resources
-from worker.store import Store
 
 ROOT = Path(__file__).parents[3]
 OWNED = {VALUES["OUTPUT_BUCKET"], VALUES["STATE_BUCKET"]}

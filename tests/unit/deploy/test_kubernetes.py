@@ -5,12 +5,12 @@ import math
 import pytest
 import yaml
 
+from photochrom.worker.ledger import keys
+from photochrom.worker.queue.app import app, connect
+from photochrom.worker.settings import Settings
 from tests.deploy.findings import ROOT, run
 from tests.deploy.keda import PRIORITIES
 from tests.deploy.kubernetes import OVERLAYS
-from worker import keys
-from worker.app import app, connect
-from worker.settings import Settings
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
+from photochrom.worker.telemetry.logs import FIELDS
 from tests.deploy import monitoring
 from tests.deploy.actions import actions, without_action
 from tests.deploy.findings import ROOT
 from tests.deploy.monitoring import alerts, faults, metrics, panels
-from worker.logs import FIELDS
 
 DOCUMENTATION = (ROOT / "docs/monitoring.md").read_text()
 ROLES = {"worker": "worker, or any process", "producer": "control", "training": "training, control"}

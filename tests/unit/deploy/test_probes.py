@@ -7,7 +7,7 @@ import sys
 import pytest
 import yaml
 
-from deploy.process import Process
+from photochrom.deploy.stack.process import Process
 from tests.deploy.findings import ROOT
 
 DEADLINE = 120.0
@@ -22,7 +22,7 @@ def lost(tmp_path, closed_port):
     def start(role, *options):
         [deployment] = yaml.safe_load_all((ROOT / f"deploy/kubernetes/base/{role}.yaml").read_text())
         [container] = deployment["spec"]["template"]["spec"]["containers"]
-        command = [sys.executable, "-m", "deploy.cli", *container["args"], *options]
+        command = [sys.executable, "-m", "photochrom.deploy.cli", *container["args"], *options]
         process = Process(role, command, tmp_path, tmp_path / "log")
         processes.append(process)
         process.start(

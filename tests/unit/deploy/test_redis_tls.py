@@ -11,16 +11,16 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from deploy.process import Process
-from deploy.servers import HOST, free_ports
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.servers import HOST, free_ports
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.ledger.connection import connection
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.queue.app import connect
+from photochrom.worker.settings import Settings
 from tests.deploy.compose import ENVIRONMENT, FILE
 from tests.deploy.findings import ROOT, run
 from tests.secured_redis import ADDRESS, BUCKETS, MOUNTED, make_secrets
-from worker.app import connect
-from worker.connection import connection
-from worker.errors import RetryableError
-from worker.ledger import Ledger
-from worker.settings import Settings
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import pytest
 import redis
 from celery import Celery
 
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.ledger import keys
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.settings import Settings
 from tests.secured_redis import ADDRESS, BUCKETS, make_secrets
-from worker import keys
-from worker.errors import RetryableError
-from worker.ledger import Ledger
-from worker.settings import Settings
 
 KEDA = """
     local kind = redis.call('type', KEYS[1]).ok

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from deploy.training_page import Coloured, Moment, TrainingStory, write_training_page
-from worker.errors import UsageError, WorkerFault
+from photochrom.deploy.demo.training_page import Coloured, Moment, TrainingStory, write_training_page
+from photochrom.worker.errors import UsageError, WorkerFault
 
 OLD, NEW, THIRD = "a" * 64, "b" * 64, "c" * 64
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.vgg_yuv import VggYuv, VggYuvConfig
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.vgg_yuv import VggYuv, VggYuvConfig
 
 NETWORKS = {
     "distribution": lambda: VggYuv(VggYuvConfig(width=8, grid_side=5, grid=0.1, vividness=0.3)),

@@ -4,8 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from worker.models import color
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.photo.base import colorspace
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_chroma_lies_between_minus_and_plus_a_half(tiny):
 def test_chroma_is_that_of_the_picture_the_network_draws(tiny):
     rgb = torch.tensor([0.8, 0.3, 0.1])
     output = rgb.logit().view(1, 3, 1, 1).expand(1, 3, 16, 16)
-    _, u, v = color.split(rgb)
+    _, u, v = colorspace.split(rgb)
     torch.testing.assert_close(tiny.read_out(output)[0, :, 5, 5], torch.stack([u, v]))
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save
 
-from worker.errors import CheckpointError
-from worker.models import checkpoint
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.card import Card, TrainedOn, card_path, read_card
-from worker.models.vgg_yuv import VggYuv, VggYuvConfig
+from photochrom.worker.errors import CheckpointError
+from photochrom.worker.models import checkpoint
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.card import Card, TrainedOn, card_path, read_card
+from photochrom.worker.models.vgg_yuv import VggYuv, VggYuvConfig
 
 TINY = {"side": 8, "kernel": 3, "filters": [3, 2], "dense": 4}
 

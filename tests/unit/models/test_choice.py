@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from worker.device import Device
-from worker.errors import UsageError
-from worker.models import choice
-from worker.models.choice import predictor
-from worker.models.predictor import Predictor, probe
+from photochrom.worker.errors import UsageError
+from photochrom.worker.inference import backends
+from photochrom.worker.inference.backends import predictor
+from photochrom.worker.inference.device import Device
+from photochrom.worker.models.predictor import Predictor, probe
 
 CPU = torch.device("cpu")
 DEVICE = Device(CPU, torch.float32, batched=False)
@@ -48,8 +48,8 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(choice, "time", clock)
-    monkeypatch.setattr(choice, "_torch_is_faster", set())
+    monkeypatch.setattr(backends, "time", clock)
+    monkeypatch.setattr(backends, "_torch_is_faster", set())
     return clock
 
 
@@ -64,8 +64,8 @@ def engines(monkeypatch, clock):
             made.append("openvino")
             return Predictor(form, Computing("openvino", by_openvino, clock, off), device)
 
-        monkeypatch.setattr(choice, "OnTorch", lambda *_: Computing("torch", by_torch, clock))
-        monkeypatch.setattr(choice, "_by_openvino", second)
+        monkeypatch.setattr(backends, "OnTorch", lambda *_: Computing("torch", by_torch, clock))
+        monkeypatch.setattr(backends, "_by_openvino", second)
         return made
 
     return put
@@ -111,12 +111,12 @@ def test_where_openvino_is_not_installed_torch_computes_and_asking_for_it_is_an_
     load = builtins.__import__
 
     def without(name, *arguments, **options):
-        if name.startswith("openvino") or name == "worker.models.on_openvino":
+        if name.startswith("openvino") or name == "photochrom.worker.models.on_openvino":
             raise ImportError(name)
         return load(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.setattr(choice, "OnTorch", lambda *_: Computing("torch", 1, clock))
+    monkeypatch.setattr(backends, "OnTorch", lambda *_: Computing("torch", 1, clock))
     assert chosen() == "torch"
     with pytest.raises(UsageError, match=r"from the extra photochrom\[openvino\]"):
         chosen("openvino")
@@ -126,7 +126,7 @@ def test_where_openvino_is_not_installed_torch_computes_and_asking_for_it_is_an_
     "device", [Device(CPU, torch.float32, batched=True), Device(CPU, torch.float16, batched=False)]
 )
 def test_openvino_is_for_processors_one_picture_at_a_time(monkeypatch, clock, device):
-    monkeypatch.setattr(choice, "OnTorch", lambda *_: Computing("torch", 1, clock))
+    monkeypatch.setattr(backends, "OnTorch", lambda *_: Computing("torch", 1, clock))
     assert chosen(device=device) == "torch"
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from worker.device import Device
-from worker.models import on_torch
-from worker.models.folding import folded
-from worker.models.on_torch import OnTorch
-from worker.models.predictor import Predictor
+from photochrom.worker.inference.device import Device
+from photochrom.worker.models import on_torch
+from photochrom.worker.models.folding import folded
+from photochrom.worker.models.on_torch import OnTorch
+from photochrom.worker.models.predictor import Predictor
 
 CPU = torch.device("cpu")
 PRECISE = Device(CPU, torch.float32, batched=False)
@@ -20,7 +20,7 @@ ROUNDING = 1e-5
 
 def by_openvino(form, layers, numbers):
     pytest.importorskip("openvino")
-    from worker.models.on_openvino import OnOpenVino
+    from photochrom.worker.models.on_openvino import OnOpenVino
 
     return OnOpenVino(form, layers, numbers)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from worker.device import Device
-from worker.errors import OutOfMemoryFault, WorkerFault
-from worker.models.predictor import Predictor
+from photochrom.worker.errors import OutOfMemoryFault, WorkerFault
+from photochrom.worker.inference.device import Device
+from photochrom.worker.models.predictor import Predictor
 
 DEVICE = Device(torch.device("cpu"), torch.float32, batched=False)
 GRAY = np.zeros((4, 4), np.uint8)

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from worker import paths
-from worker.errors import CheckpointError, UsageError
-from worker.models import registry
-from worker.models.registry import Promotion, Registry
+from photochrom.worker.errors import CheckpointError, UsageError
+from photochrom.worker.models import registry
+from photochrom.worker.models.registry import Promotion, Registry
+from photochrom.worker.s3 import state_keys
 
 BUCKET = "photochrom-state"
 STARTER = "a" * 64
@@ -37,8 +37,8 @@ def version(store):
 
     def put(data=b"weights"):
         sha256 = hashlib.sha256(data).hexdigest()
-        store.put(BUCKET, paths.weights(sha256), data)
-        store.put(BUCKET, paths.card(sha256), json.dumps({"sha256": sha256}).encode())
+        store.put(BUCKET, state_keys.weights(sha256), data)
+        store.put(BUCKET, state_keys.card(sha256), json.dumps({"sha256": sha256}).encode())
         return sha256
 
     return put
@@ -81,7 +81,7 @@ def test_a_version_may_be_abbreviated_to_eight_digits(models, version):
 
 def test_an_abbreviation_of_two_versions_is_refused(models, store):
     for end in "01":
-        store.put(BUCKET, paths.card("c" * 63 + end), b"{}")
+        store.put(BUCKET, state_keys.card("c" * 63 + end), b"{}")
     with pytest.raises(UsageError, match="2 versions"):
         models.resolve("c" * 20)
 
@@ -96,13 +96,13 @@ def test_a_fresh_installation_serves_the_first_starter(models):
 
 def test_the_pointer_says_what_is_promoted(models, store):
     wanted = Promotion(sequence=3, sha256="d" * 64, name="better")
-    etag = store.put_record(paths.CHAMPION, wanted)
+    etag = store.put_record(state_keys.CHAMPION, wanted)
     assert models.pointer() == (wanted, etag)
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b'{"sequence": 1, "sha256": "../../etc", "name": "x"}'])
 def test_a_pointer_that_is_none_is_told(models, store, data):
-    store.put(BUCKET, paths.CHAMPION, data)
+    store.put(BUCKET, state_keys.CHAMPION, data)
     with pytest.raises(CheckpointError, match="pointer"):
         models.pointer()
 
@@ -127,14 +127,14 @@ def test_a_version_that_is_damaged_on_this_machine_is_fetched_again(models, vers
 
 def test_a_version_that_was_altered_is_refused_and_not_kept(models, store, version):
     sha256 = version()
-    store.put(BUCKET, paths.weights(sha256), b"other weights")
+    store.put(BUCKET, state_keys.weights(sha256), b"other weights")
     with pytest.raises(CheckpointError, match="altered"):
         models.weights(sha256)
-    store.put(BUCKET, paths.weights(sha256), b"weights")
+    store.put(BUCKET, state_keys.weights(sha256), b"weights")
     assert models.weights(sha256).read_bytes() == b"weights"
 
 
-@pytest.mark.parametrize("missing", [paths.weights, paths.card])
+@pytest.mark.parametrize("missing", [state_keys.weights, state_keys.card])
 def test_a_version_that_is_not_whole_is_none(models, version, aws, missing):
     sha256 = version()
     aws.delete_object(Bucket=BUCKET, Key=missing(sha256))

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torchvision.models.vgg import cfgs, make_layers
 
-from worker.models.vgg_yuv import LONGEST_SIDE, STRIDE, ChromaBins, VggYuv, VggYuvConfig
+from photochrom.worker.models.vgg_yuv import LONGEST_SIDE, STRIDE, ChromaBins, VggYuv, VggYuvConfig
 
 DISTRIBUTION = VggYuvConfig(decoder="distribution", width=8, grid_side=5, grid=0.1)
 

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.samples import luma_of, replicated
+from photochrom.worker.photo.jpeg.decode import MOST_SCANS, read_jpeg, read_webp
+from photochrom.worker.photo.jpeg.segments import SOS, parse, segment
+from photochrom.worker.photo.metadata import icc
 from tests.examples import examples
 from tests.unit.photo.generate.profile import gray_profile
-from worker.errors import ImageFault
-from worker.photo import icc
-from worker.photo.decode import MOST_SCANS, read_jpeg, read_webp
-from worker.photo.jpeg.segments import SOS, parse, segment
-from worker.photo.limits import Limits
-from worker.photo.samples import luma_of, replicated
 
 LIMITS = Limits(pixels=1_000_000, segments=200)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

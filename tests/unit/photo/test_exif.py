@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.photo import exif
-from worker.photo.exif import Parts, put_together, take_apart
+from photochrom.worker.photo.metadata import exif
+from photochrom.worker.photo.metadata.exif import Parts, put_together, take_apart
 
 MAKER_NOTE = b"Camera\0" + bytes(range(200))
 

@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from PIL import Image
 
+from photochrom.worker.coloring.colorize import colorize_file
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.photo.base.raster import Raster
+from photochrom.worker.photo.jpeg import jpegtran
+from photochrom.worker.settings import Settings
+from photochrom.worker.verify.compare import verify_bytes
 from tests.examples import examples
 from tests.unit.photo.generate import png, tiff
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg, with_everything
 from tests.unit.photo.generate.metadata import EXIF, PHOTOSHOP, XMP
 from tests.unit.photo.generate.profile import gray_profile
 from tests.unit.photo.generate.strategies import kinds
-from worker.colorize import colorize_file
-from worker.errors import ImageFault
-from worker.photo.jpeg import jpegtran
-from worker.photo.options import Options
-from worker.photo.raster import Raster
-from worker.settings import Settings
-from worker.verify.compare import verify_bytes
 
 
 class Tint:
@@ -114,7 +114,7 @@ def test_alpha_that_colours_were_multiplied_by_stays_in_a_tiff():
 
 
 def test_only_one_page_is_in_memory_at_a_time(monkeypatch):
-    import worker.photo.tiff.read as reading
+    from photochrom.worker.photo.tiff import read as reading
 
     alive, most, decode = weakref.WeakSet(), [], reading._page
 
@@ -133,9 +133,9 @@ def test_only_one_page_is_in_memory_at_a_time(monkeypatch):
 def test_the_oracle_sees_a_changed_level():
     data = png.KINDS["gray 16"]()
     _, made = coloured(data)
-    from worker.photo.limits import Limits
-    from worker.photo.png import read_png
-    from worker.photo.png_write import write_png
+    from photochrom.worker.photo.base.limits import Limits
+    from photochrom.worker.photo.png.read import read_png
+    from photochrom.worker.photo.png.write import write_png
 
     raster = read_png(made, Limits())
     samples = np.repeat(raster.luma[..., None], 3, axis=2)

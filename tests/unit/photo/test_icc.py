@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.metadata import icc
 from tests.examples import examples
-from worker.errors import ImageFault
-from worker.photo import icc
 
 LAB = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

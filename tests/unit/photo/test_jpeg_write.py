@@ -10,12 +10,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.raster import Metadata, Raster
+from photochrom.worker.photo.jpeg.decode import read_jpeg
+from photochrom.worker.photo.jpeg.write import write_jpeg
 from tests.examples import examples
-from worker.errors import ImageFault
-from worker.photo.decode import read_jpeg
-from worker.photo.jpeg_write import write_jpeg
-from worker.photo.limits import Limits
-from worker.photo.raster import Metadata, Raster
 
 LIMITS = Limits()
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

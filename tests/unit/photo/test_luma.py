@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from photochrom.worker.photo.base import luma as luma_module
+from photochrom.worker.photo.base.luma import join, join_pixels, resampling
 from tests.examples import examples
-from worker.photo import luma as luma_module
-from worker.photo.luma import join, join_pixels, resampling
 
 
 def luma_of(rgb):

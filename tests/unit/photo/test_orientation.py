@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from worker.photo.orientation import TAG, as_stored, upright
+from photochrom.worker.photo.base.orientation import TAG, as_stored, upright
 
 ALL = range(1, 9)
 

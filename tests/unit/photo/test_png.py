@@ -13,6 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.samples import luma_of
+from photochrom.worker.photo.metadata import icc
+from photochrom.worker.photo.png.read import read_png
 from tests.examples import examples
 from tests.unit.photo.generate.png import (
     GRAY,
@@ -28,11 +33,6 @@ from tests.unit.photo.generate.png import (
     random_png,
 )
 from tests.unit.photo.generate.profile import gray_profile
-from worker.errors import ImageFault
-from worker.photo import icc
-from worker.photo.limits import Limits
-from worker.photo.png import read_png
-from worker.photo.samples import luma_of
 
 LIMITS = Limits(pixels=1_000_000, segments=200)
 
@@ -145,7 +145,7 @@ def test_interlaced_pictures_of_every_small_size_are_read(width, height):
 @pytest.mark.parametrize("name", ["SUB", "UP", "AVG", "PAETH", "ALL"])
 @pytest.mark.parametrize(("depth", "channels"), [(8, 1), (16, 1), (8, 2), (16, 2), (8, 3), (16, 3), (8, 4), (16, 4)])
 def test_every_filter_is_taken_off_within_strips_and_between_them(depth, channels, name, monkeypatch):
-    monkeypatch.setattr("worker.photo.png_rows._STRIP_BYTES", 300)
+    monkeypatch.setattr("photochrom.worker.photo.png.rows._STRIP_BYTES", 300)
     stored = samples(depth, 30, 13, channels).astype(np.uint8 if depth == 8 else np.uint16)
     stored[:, 1:] = stored[:, :-1] // 2 + stored[:, 1:] // 2
     encoded = imagecodecs.png_encode(stored.squeeze(), filter=imagecodecs.PNG.FILTER[name])
@@ -277,7 +277,7 @@ def test_too_many_chunks_are_refused():
 
 @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
 def test_a_compressed_bomb_is_refused(name, monkeypatch):
-    monkeypatch.setattr("worker.photo.png_chunks.MOST_METADATA", 1_000_000)
+    monkeypatch.setattr("photochrom.worker.photo.png.chunks.MOST_METADATA", 1_000_000)
     bomb = zlib.compress(bytes(600_000))
     stored = {
         b"zTXt": b"a\0\0" + bomb,
@@ -370,8 +370,8 @@ def test_strips_of_rows_give_what_one_strip_gives(kind, interlaced, monkeypatch)
     data = random_png(*kind, 50, 31, interlaced=interlaced)
     whole = read_png(data, LIMITS)
     for size in (1, 100, 1000):
-        monkeypatch.setattr("worker.photo.png_rows._STRIP_BYTES", size)
-        monkeypatch.setattr("worker.photo.png_rows._PIECE_BYTES", size % 99 + 1)
+        monkeypatch.setattr("photochrom.worker.photo.png.rows._STRIP_BYTES", size)
+        monkeypatch.setattr("photochrom.worker.photo.png.rows._PIECE_BYTES", size % 99 + 1)
         np.testing.assert_array_equal(read_png(data, LIMITS).luma, whole.luma)
 
 

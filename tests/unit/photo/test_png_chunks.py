@@ -6,10 +6,10 @@ import zlib
 
 import pytest
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.png.chunks import Allowance, Chunk, kept
 from tests.unit.photo.generate.png import GRAY, chunk, random_png
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
-from worker.photo.png_chunks import Allowance, Chunk, kept
 
 LIMITS = Limits(pixels=1_000_000, segments=200)
 
@@ -55,7 +55,7 @@ def test_a_damaged_file_has_no_chunks():
 
 
 def test_what_is_decompressed_counts_together(monkeypatch):
-    monkeypatch.setattr("worker.photo.png_chunks.MOST_METADATA", 1000)
+    monkeypatch.setattr("photochrom.worker.photo.png.chunks.MOST_METADATA", 1000)
     allowance = Allowance()
     assert allowance.inflate(zlib.compress(bytes(600))) == bytes(600)
     assert allowance.inflate(zlib.compress(bytes(400))) == bytes(400)
@@ -65,7 +65,7 @@ def test_what_is_decompressed_counts_together(monkeypatch):
 
 
 def test_a_bomb_does_not_even_go_off(monkeypatch):
-    monkeypatch.setattr("worker.photo.png_chunks.MOST_METADATA", 1000)
+    monkeypatch.setattr("photochrom.worker.photo.png.chunks.MOST_METADATA", 1000)
     bomb = zlib.compress(bytes(20_000_000))
     tracemalloc.start()
     with pytest.raises(ImageFault):

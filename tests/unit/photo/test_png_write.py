@@ -13,14 +13,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from photochrom.worker.photo.base import luma
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.raster import Metadata, Raster
+from photochrom.worker.photo.metadata import icc
+from photochrom.worker.photo.png.chunks import kept
+from photochrom.worker.photo.png.read import read_png
+from photochrom.worker.photo.png.write import write_png
 from tests.examples import examples
 from tests.unit.photo.generate.png import GRAY, chunk, random_png
-from worker.photo import icc, luma
-from worker.photo.limits import Limits
-from worker.photo.png import read_png
-from worker.photo.png_chunks import kept
-from worker.photo.png_write import write_png
-from worker.photo.raster import Metadata, Raster
 
 LIMITS = Limits(pixels=10_000_000)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

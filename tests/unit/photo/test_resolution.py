@@ -7,8 +7,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.photo import resolution
-from worker.photo.resolution import nearest_fraction
+from photochrom.worker.photo.base import resolution
+from photochrom.worker.photo.base.resolution import nearest_fraction
 
 RATIONAL, CENTIMETER, METER = 2**32 - 1, Fraction("2.54"), Fraction("0.0254")
 NUMBERS = st.integers(1, RATIONAL)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.photo.samples import luma_of, replicated
+from photochrom.worker.photo.base.samples import luma_of, replicated
 
 
 def colours(dtype, channels=3, shape=(150, 41), seed=0):

@@ -5,13 +5,13 @@ import io
 import pytest
 from PIL import Image
 
+from photochrom.worker.coloring.colorize import colorize_file
+from photochrom.worker.digest import sha256_of
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.photo.stated import statement_in
+from photochrom.worker.settings import Settings
 from tests.unit.photo.generate.jpeg import gray_jpeg, with_everything
-from worker.colorize import colorize_file
-from worker.digest import sha256_of
-from worker.photo.limits import Limits
-from worker.photo.options import Options
-from worker.photo.stated import statement_in
-from worker.settings import Settings
 
 FULL_PACKET = "<x:xmpmeta xmlns:x='adobe:ns:meta/'><rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'/>"
 FULL_PACKET += f"<!--{65_000 * 'x'}--></x:xmpmeta>"

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.tiff import needs_big, notes, pages
 from tests.examples import examples
 from tests.unit.photo.generate.tiff import KINDS, by_hand, noise, plain_entries, plain_tiff, tiff
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
-from worker.photo.tiff import needs_big, notes, pages
 
 LIMITS = Limits()
 
@@ -410,7 +410,7 @@ def test_what_is_the_machines_fault_is_not_the_files(error, monkeypatch):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr("worker.photo.tiff.segments.imagecodecs.lzw_decode", fail)
+    monkeypatch.setattr("photochrom.worker.photo.tiff.segments.imagecodecs.lzw_decode", fail)
     with pytest.raises(type(error)):
         list(pages(io.BytesIO(tiff(noise(9, 9), compression="lzw")), LIMITS))
 

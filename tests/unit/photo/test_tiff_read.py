@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.tiff import needs_big, pages, segments
 from tests.examples import examples
 from tests.unit.photo.generate.tiff import KINDS, by_hand, noise, plain_entries, tiff
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
-from worker.photo.tiff import needs_big, pages, segments
 
 LIMITS = Limits()
 

@@ -11,13 +11,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.luma import strips
+from photochrom.worker.photo.base.raster import Metadata, Raster
+from photochrom.worker.photo.tiff import notes, pages, write_pages
 from tests.unit.photo.generate.profile import gray_profile, rgb_profile
 from tests.unit.photo.generate.tiff import noise
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
-from worker.photo.luma import strips
-from worker.photo.raster import Metadata, Raster
-from worker.photo.tiff import notes, pages, write_pages
 
 LIMITS = Limits()
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.luma import join, strips
+from photochrom.worker.photo.base.raster import Metadata, Raster
+from photochrom.worker.photo.tiff import pages, write_pages
+from photochrom.worker.photo.tiff.write import most_bytes
 from tests.examples import examples
 from tests.unit.photo.generate.tiff import by_hand, noise, plain_entries, tiff
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
-from worker.photo.luma import join, strips
-from worker.photo.raster import Metadata, Raster
-from worker.photo.tiff import pages, write_pages
-from worker.photo.tiff.write import most_bytes
 
 LIMITS = Limits()
 COMPRESSIONS = ["none", "lzw", "deflate", "packbits"]

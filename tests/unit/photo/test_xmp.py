@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from photochrom.worker.photo.metadata import xmp
+from photochrom.worker.photo.metadata.xmp import Merged, Statement, merge, statement_of
 from tests.examples import examples
-from worker.photo import xmp
-from worker.photo.xmp import Merged, Statement, merge, statement_of
 
 STATEMENT = Statement("vgg16-yuv 3", "a" * 64, "b" * 64, "exact", "0.1.0")
 OTHER = Statement("autoencoder", "c" * 64, "d" * 64, "reencoded", "0.2.0", "http://example.org/other")

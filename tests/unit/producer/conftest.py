@@ -2,18 +2,18 @@
 
 import pytest
 
-import producer.pages
-from producer import control
-from producer.rebuild import ensure_epoch
-from producer.submission import load, submit
+from photochrom.producer.control import tasks
+from photochrom.producer.control.rebuild import ensure_epoch
+from photochrom.producer.records import pages
+from photochrom.producer.records.submission import load, submit
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.jobs.messages import Image, Job
+from photochrom.worker.jobs.quarantine import record_quarantined
+from photochrom.worker.queue import app as celery_app
+from photochrom.worker.queue.app import COLORIZE, connect
+from photochrom.worker.s3 import state_keys
 from tests.ticks import advance
-from worker import app as celery_app
-from worker import paths
-from worker.app import COLORIZE, connect
-from worker.errors import ImageFault
-from worker.job import Image, Job
-from worker.outcomes import record_quarantined
-from worker.resources import Resources
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def submitted(settings, store):
 @pytest.fixture
 def held(settings, store, ledger, monkeypatch):
     held = Resources(settings, store, ledger)
-    control.listings.cache_clear()
-    monkeypatch.setattr(control, "resources", lambda: held)
+    tasks.listings.cache_clear()
+    monkeypatch.setattr(tasks, "resources", lambda: held)
     return held
 
 
@@ -54,7 +54,7 @@ def sent(held, monkeypatch):
         assert name == COLORIZE
         job = Job.parse(args[0])
         cursor = held.ledger.cursor(job.submission)
-        held.store.head(held.settings.state_bucket, paths.page(job.submission, int(cursor.get("pages", 0))))
+        held.store.head(held.settings.state_bucket, state_keys.page(job.submission, int(cursor.get("pages", 0))))
         assert (priority, argsrepr) == (job.task.priority, job.submission)
         jobs.append(job)
 
@@ -66,7 +66,7 @@ def sent(held, monkeypatch):
 @pytest.fixture
 def few(settings, store, ledger, monkeypatch):
     """Resources with pages of 5 images and jobs of 1 or 2."""
-    monkeypatch.setattr(producer.pages, "JOBS_A_PAGE", 3)
+    monkeypatch.setattr(pages, "JOBS_A_PAGE", 3)
     changed = settings.model_copy(update={"page_images": 5})
     connect(changed)
     return Resources(changed, store, ledger)

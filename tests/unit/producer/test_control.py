@@ -4,16 +4,15 @@ import json
 
 import pytest
 
-import producer.dispatch
-from producer import control
-from producer.control import inbox, reconcile_all, submit_task
-from producer.progress import progress
-from producer.rebuild import ensure_epoch
+from photochrom.producer.control import dispatch, tasks
+from photochrom.producer.control.rebuild import ensure_epoch
+from photochrom.producer.control.tasks import inbox, reconcile_all, submit_task
+from photochrom.producer.records.progress import progress
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.ledger.ledger import KEPT_AFTER_END, Ledger
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location, NotFoundError
 from tests.ticks import advance, advance_all
-from worker import paths
-from worker.errors import RetryableError
-from worker.ledger import KEPT_AFTER_END, Ledger
-from worker.store import Location, NotFoundError
 
 
 def with_settings(held, **changes):
@@ -30,7 +29,7 @@ def unsent(jobs):
 
 
 def ended_record(held, name):
-    return json.loads(held.store.get(held.settings.state_bucket, paths.ended(name)).data)
+    return json.loads(held.store.get(held.settings.state_bucket, state_keys.ended(name)).data)
 
 
 def finish(held, name, done=(), bad=()):
@@ -100,7 +99,7 @@ def test_a_control_process_killed_between_page_and_jobs_sends_them_later(held, s
     fill(3)
     submission = submitted()
     with monkeypatch.context() as killed:
-        killed.setattr(producer.dispatch, "jobs_of", lambda *_: (_ for _ in ()).throw(RetryableError("killed")))
+        killed.setattr(dispatch, "jobs_of", lambda *_: (_ for _ in ()).throw(RetryableError("killed")))
         with pytest.raises(RetryableError):
             advance(submission, held)
     assert sent == []
@@ -217,9 +216,9 @@ def test_one_submission_in_trouble_does_not_hold_up_the_others(held, sent, fill,
     fill(2)
     submitted(name="a-in-trouble")
     if record is None:
-        aws.delete_object(Bucket="photochrom-state", Key=paths.submission("a-in-trouble"))
+        aws.delete_object(Bucket="photochrom-state", Key=state_keys.submission("a-in-trouble"))
     else:
-        store.put("photochrom-state", paths.submission("a-in-trouble"), record)
+        store.put("photochrom-state", state_keys.submission("a-in-trouble"), record)
     submitted(name="b-good")
     advance_all()
     assert {job.submission for job in sent} == {"b-good"}
@@ -246,7 +245,7 @@ def test_a_refused_message_is_logged_and_does_not_come_back(held, caplog):
 
 
 def test_the_tasks_are_found_under_their_public_names():
-    assert (submit_task.name, control.advance_all.name) == ("photochrom.submit", "photochrom.advance")
+    assert (submit_task.name, tasks.advance_all.name) == ("photochrom.submit", "photochrom.advance")
     assert (reconcile_all.name, inbox.name) == ("photochrom.reconcile", "photochrom.inbox")
 
 
@@ -276,14 +275,18 @@ def test_a_page_is_closed_in_s3_when_all_its_images_have_ended(held, sent, fill,
     advance(submission, few)
     finish(held, submission.name, done=[0, 2, 3], bad=[4])
     advance(submission, few)
-    outcomes = [item.key for item in held.store.list(Location("photochrom-state", paths.outcomes(submission.name)))]
-    assert [paths.parse_outcome(key) for key in outcomes] == [(1, 2, 2, 0), (2, 4, 1, 1)]
+    outcomes = [
+        item.key for item in held.store.list(Location("photochrom-state", state_keys.outcomes(submission.name)))
+    ]
+    assert [state_keys.parse_outcome(key) for key in outcomes] == [(1, 2, 2, 0), (2, 4, 1, 1)]
     assert [page.number for page in held.ledger.pages(submission.name)] == [0]
 
 
 def test_the_reconciler_leaves_a_submission_to_whoever_holds_its_lock(held, sent, fill, submitted, monkeypatch):
     looked = []
-    monkeypatch.setattr("producer.control.reconcile", lambda submission, _: looked.append(submission.name) or 0)
+    monkeypatch.setattr(
+        "photochrom.producer.control.tasks.reconcile", lambda submission, _: looked.append(submission.name) or 0
+    )
     mine, theirs = submitted(name="mine"), submitted(name="theirs")
     with Ledger(held.settings).lock(f"advance:{theirs.name}"):
         reconcile_all()

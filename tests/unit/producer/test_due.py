@@ -4,14 +4,13 @@ from itertools import chain
 
 import pytest
 
-import producer.due
-from producer import control
-from producer.due import send_due
-from producer.rebuild import rebuild
-from producer.reconcile import _jobs, reconcile
-from worker import keys
-from worker.errors import RetryableError
-from worker.job import Job
+from photochrom.producer.control import due, tasks
+from photochrom.producer.control.due import send_due
+from photochrom.producer.control.rebuild import rebuild
+from photochrom.producer.control.reconcile import _jobs, reconcile
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.jobs.messages import Job
+from photochrom.worker.ledger import keys
 
 HOUR = 3600.0
 
@@ -77,7 +76,7 @@ def test_control_that_dies_while_it_sends_loses_nothing(few, flowing, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(producer.due, "send_job", die)
+        patch.setattr(due, "send_job", die)
         with pytest.raises(KeyboardInterrupt):
             send_due(few)
     assert [Job.model_validate_json(text) for text in few.ledger.put_off_jobs(flowing.name)] == [again]
@@ -142,11 +141,11 @@ def test_what_waited_when_redis_was_lost_is_put_back(few, flowing):
 
 def test_control_sends_it_with_every_tick_also_while_s3_is_away(few, flowing, monkeypatch):
     put_off(few, 0)
-    monkeypatch.setattr(control, "resources", lambda: few)
+    monkeypatch.setattr(tasks, "resources", lambda: few)
 
     def away(*_, **__):
         raise RetryableError("S3 is away")
 
     monkeypatch.setattr(few.store, "get", away)
-    control.advance_all()
+    tasks.advance_all()
     assert queued(few) == [[2, 3], [4], [0, 1]]

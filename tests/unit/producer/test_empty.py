@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-import deploy.cli
-from producer.submission import load, make, submit
-from producer.watch import watch
+from photochrom.deploy import cli
+from photochrom.producer.client.watch import watch
+from photochrom.producer.records.submission import load, make, submit
 from tests.ticks import advance
 
 NOTHING = "no photographs were found under s3://archive/in"
@@ -22,7 +22,7 @@ def photochrom(exported, store, monkeypatch, capsys):
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["photochrom", *arguments])
         with pytest.raises(SystemExit) as ended:
-            deploy.cli.main()
+            cli.main()
         return ended.value.code or 0, *capsys.readouterr()
 
     return run
@@ -48,7 +48,7 @@ def control_at_once(monkeypatch, held, sent):
         advance(load(name, held.store, held.settings), held)
         return watch(name, settings, **options)
 
-    monkeypatch.setattr("producer.watch.watch", after_control)
+    monkeypatch.setattr("photochrom.producer.client.watch.watch", after_control)
 
 
 WATCHED = pytest.mark.parametrize("watch", [(), ("--watch",)], ids=["once", "watched"])
@@ -121,7 +121,7 @@ def test_a_source_that_was_emptied_behind_the_first_look_is_told_at_the_end(
         store.delete("archive", "in/000.jpg")
         return make(request, settings)
 
-    monkeypatch.setattr("producer.submission.make", emptied)
+    monkeypatch.setattr("photochrom.producer.records.submission.make", emptied)
     assert photochrom(*SUBMIT, "--watch", FLAG)[0] == 2
 
 

@@ -3,17 +3,17 @@
 import pytest
 from celery import signals
 
-from producer import control, gauges
-from producer.commands import PRIORITIES
-from producer.gauges import Queue
+from photochrom.producer.client.commands import PRIORITIES
+from photochrom.producer.control import metrics, tasks
+from photochrom.producer.control.metrics import Queue
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.ledger import keys
 from tests.ticks import advance_all
-from worker import keys
-from worker.errors import RetryableError
 
 
 @pytest.fixture
 def told(held, monkeypatch):
-    monkeypatch.setattr(gauges, "resources", lambda: held)
+    monkeypatch.setattr(metrics, "resources", lambda: held)
 
     def told():
         return {
@@ -26,7 +26,7 @@ def told(held, monkeypatch):
 
 
 def test_priorities_have_the_names_that_people_know():
-    assert gauges.PRIORITIES == PRIORITIES
+    assert metrics.PRIORITIES == PRIORITIES
 
 
 def test_an_empty_queue(told):
@@ -38,13 +38,13 @@ def test_an_empty_queue(told):
 
 
 def test_jobs_that_wait_and_the_age_of_the_oldest(told, held, monkeypatch):
-    client = gauges.connection(held.settings)
+    client = metrics.connection(held.settings)
     client.lpush(keys.queue(6), "a", "b")
     client.lpush(keys.queue(0), "c")
     client.hset(keys.UNACKED.format(role="colorize"), "tag", "message")
     client.lpush(keys.TRAINING_QUEUE, "step")
     sent = {6: held.ledger.now() - 100}
-    monkeypatch.setattr(gauges, "oldest_waiting", lambda held, priority: sent.get(priority, float("inf")))
+    monkeypatch.setattr(metrics, "oldest_waiting", lambda held, priority: sent.get(priority, float("inf")))
     found = told()
     assert {name: found["photochrom_queue_jobs", name] for name in PRIORITIES} == {
         "urgent": 1, "high": 0, "normal": 2, "low": 0,
@@ -71,7 +71,7 @@ def test_without_redis_only_that_is_told(told, monkeypatch, caplog):
     def look(held):
         raise RetryableError("Redis cannot be reached")
 
-    monkeypatch.setattr(gauges, "_look", look)
+    monkeypatch.setattr(metrics, "_look", look)
     assert told() == {("photochrom_redis_up",): 0}
     assert caplog.records[-1].action == "queue_unknown"
 
@@ -83,33 +83,33 @@ TICKS = pytest.mark.parametrize(
 
 @TICKS
 def test_a_tick_that_never_came_is_late_from_the_start_on(monkeypatch, tick, run):
-    gauges.TICKED.labels(tick).set(0)
-    monkeypatch.setattr(control.time, "time", lambda: 55.0)
+    metrics.TICKED.labels(tick).set(0)
+    monkeypatch.setattr(tasks.time, "time", lambda: 55.0)
     signals.worker_init.send(None)
-    assert gauges.TICKED.labels(tick)._value.get() == 55
+    assert metrics.TICKED.labels(tick)._value.get() == 55
 
 
 @TICKS
 def test_a_tick_that_went_through_leaves_its_time_and_one_that_did_not_leaves_none(held, monkeypatch, tick, run):
-    gauges.TICKED.labels(tick).set(0)
-    monkeypatch.setattr(control.time, "time", lambda: 77.0)
+    metrics.TICKED.labels(tick).set(0)
+    monkeypatch.setattr(tasks.time, "time", lambda: 77.0)
     with monkeypatch.context() as broken:
 
         def refuse(*_):
             raise RetryableError("Redis cannot be reached")
 
-        broken.setattr(control, "ensure_epoch", refuse)
-        broken.setattr(control, "take_inbox", refuse)
-        getattr(control, run)()
-        assert gauges.TICKED.labels(tick)._value.get() == 0
-    getattr(control, run)()
-    assert gauges.TICKED.labels(tick)._value.get() == 77
+        broken.setattr(tasks, "ensure_epoch", refuse)
+        broken.setattr(tasks, "take_inbox", refuse)
+        getattr(tasks, run)()
+        assert metrics.TICKED.labels(tick)._value.get() == 0
+    getattr(tasks, run)()
+    assert metrics.TICKED.labels(tick)._value.get() == 77
 
 
 def test_images_that_are_put_back_are_counted(held, monkeypatch, submitted, fill):
     fill(1)
     submitted()
-    before = gauges.PUT_BACK._value.get()
-    monkeypatch.setattr(control, "reconcile", lambda submission, held: 5)
-    control.reconcile_all()
-    assert gauges.PUT_BACK._value.get() == before + 5
+    before = metrics.PUT_BACK._value.get()
+    monkeypatch.setattr(tasks, "reconcile", lambda submission, held: 5)
+    tasks.reconcile_all()
+    assert metrics.PUT_BACK._value.get() == before + 5

@@ -6,16 +6,15 @@ import tracemalloc
 
 import pytest
 
-import producer.control
-import producer.inbox
-from producer.filters import Filters
-from producer.inbox import take_inbox
-from producer.sources import MOST_INVENTORY_BYTES, MOST_RECORD_LETTERS, entries
-from producer.submission import Submission, parse_request
+from photochrom.producer.control import inbox, tasks
+from photochrom.producer.control.inbox import take_inbox
+from photochrom.producer.records.filters import Filters
+from photochrom.producer.records.sources import MOST_INVENTORY_BYTES, MOST_RECORD_LETTERS, entries
+from photochrom.producer.records.submission import Submission, parse_request
+from photochrom.worker.errors import UsageError
+from photochrom.worker.jobs.messages import Task
+from photochrom.worker.s3 import state_keys
 from tests.ticks import advance_all
-from worker import paths
-from worker.errors import UsageError
-from worker.job import Task
 
 GOOD = {"source": "s3://archive/in", "destination": "s3://coloured/out"}
 DEEP = b"[" * 100_000
@@ -45,7 +44,7 @@ def test_a_request_has_its_size(asked):
 @pytest.mark.parametrize("source", ["s3://archive/in/../elsewhere", "s3://archive/.."])
 def test_a_source_that_leads_elsewhere_is_refused(held, source):
     with pytest.raises(UsageError, match="between its slashes"):
-        producer.inbox.make(parse_request({**GOOD, "source": source}), held.settings)
+        inbox.make(parse_request({**GOOD, "source": source}), held.settings)
 
 
 # ---- the inbox
@@ -53,19 +52,19 @@ def test_a_source_that_leads_elsewhere_is_refused(held, source):
 
 @pytest.mark.parametrize("data", [DEEP, b'{"a":' * 50_000, b'"' + b"\\ud800" * 10 + b'"', b"1" * 5000, b"NaN"])
 def test_a_file_that_cannot_be_read_is_answered_and_keeps_no_other_waiting(held, store, data):
-    store.put("photochrom-state", paths.INBOX + "a.json", data)
-    store.put("photochrom-state", paths.INBOX + "b.json", json.dumps(GOOD).encode())
+    store.put("photochrom-state", state_keys.INBOX + "a.json", data)
+    store.put("photochrom-state", state_keys.INBOX + "b.json", json.dumps(GOOD).encode())
     take_inbox(held)
-    assert b"not " in store.get("photochrom-state", paths.INBOX + "a.json.rejected").data
-    assert store.head("photochrom-state", paths.INBOX + "b.json.accepted")
+    assert b"not " in store.get("photochrom-state", state_keys.INBOX + "a.json.rejected").data
+    assert store.head("photochrom-state", state_keys.INBOX + "b.json.accepted")
 
 
 def test_a_file_whose_answer_could_have_no_name_keeps_no_other_waiting(held, store, caplog):
-    name = "a" * (1024 - len(paths.INBOX) - len(".json")) + ".json"
-    store.put("photochrom-state", paths.INBOX + name, json.dumps(GOOD).encode())
-    store.put("photochrom-state", paths.INBOX + "b.json", json.dumps(GOOD).encode())
+    name = "a" * (1024 - len(state_keys.INBOX) - len(".json")) + ".json"
+    store.put("photochrom-state", state_keys.INBOX + name, json.dumps(GOOD).encode())
+    store.put("photochrom-state", state_keys.INBOX + "b.json", json.dumps(GOOD).encode())
     take_inbox(held)
-    assert store.head("photochrom-state", paths.INBOX + "b.json.accepted")
+    assert store.head("photochrom-state", state_keys.INBOX + "b.json.accepted")
     assert len(held.ledger.active()) == 1
     assert "too long" in caplog.text
 
@@ -76,12 +75,12 @@ def test_a_file_that_nobody_foresaw_keeps_no_other_waiting(held, store, monkeypa
             raise ZeroDivisionError
         return made(request, settings)
 
-    made = producer.inbox.make
-    monkeypatch.setattr(producer.inbox, "make", make)
+    made = inbox.make
+    monkeypatch.setattr(inbox, "make", make)
     for name, said in (("a.json", {**GOOD, "name": "odd"}), ("b.json", GOOD)):
-        store.put("photochrom-state", paths.INBOX + name, json.dumps(said).encode())
+        store.put("photochrom-state", state_keys.INBOX + name, json.dumps(said).encode())
     take_inbox(held)
-    assert store.head("photochrom-state", paths.INBOX + "b.json.accepted")
+    assert store.head("photochrom-state", state_keys.INBOX + "b.json.accepted")
     assert "not foreseen" in caplog.text
 
 
@@ -162,7 +161,7 @@ def test_a_submission_that_nobody_foresaw_keeps_no_other_waiting(held, monkeypat
         if submission.name == "b":
             raise ZeroDivisionError
 
-    monkeypatch.setattr(producer.control, "_advance", work)
+    monkeypatch.setattr(tasks, "_advance", work)
     advance_all()
     assert seen == names
     assert "not foreseen" in caplog.text

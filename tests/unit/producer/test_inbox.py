@@ -4,13 +4,12 @@ import json
 
 import pytest
 
-import producer.inbox
-from producer import control
-from producer.inbox import take_inbox
-from producer.submission import load
-from worker import paths
-from worker.errors import RetryableError
-from worker.store import NotFoundError
+from photochrom.producer.control import inbox, tasks
+from photochrom.producer.control.inbox import take_inbox
+from photochrom.producer.records.submission import load
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import NotFoundError
 
 GOOD = {"source": "s3://archive/in", "destination": "s3://coloured/out", "filters": {"glob": "*1*"}, "priority": 3}
 
@@ -19,14 +18,14 @@ GOOD = {"source": "s3://archive/in", "destination": "s3://coloured/out", "filter
 def put(store):
     def put(value, name="vienna.json"):
         data = value if isinstance(value, bytes) else json.dumps(value).encode()
-        store.put("photochrom-state", paths.INBOX + name, data)
+        store.put("photochrom-state", state_keys.INBOX + name, data)
 
     return put
 
 
 def answer(store, kind, name="vienna.json"):
     try:
-        return json.loads(store.get("photochrom-state", f"{paths.INBOX}{name}.{kind}").data)
+        return json.loads(store.get("photochrom-state", f"{state_keys.INBOX}{name}.{kind}").data)
     except NotFoundError:
         return None
 
@@ -37,14 +36,14 @@ def objects(aws):
 
 def test_a_file_becomes_a_submission_exactly_once(held, store, put, aws):
     put(GOOD)
-    control.inbox()
+    tasks.inbox()
     [name] = held.ledger.active()
     assert answer(store, "accepted") == {"submission": name}
     record = load(name, store, held.settings)
     assert (record.task.source, record.filters.glob, record.task.priority) == ("s3://archive/in", "*1*", 3)
     held.ledger.retire(name)
     before = objects(aws)
-    control.inbox()
+    tasks.inbox()
     assert (held.ledger.active(), objects(aws)) == ([], before)
 
 
@@ -52,7 +51,7 @@ def test_a_file_becomes_a_submission_exactly_once(held, store, put, aws):
 def test_a_tick_that_was_cut_off_before_its_answer_makes_the_same_submission_again(held, put, aws, monkeypatch, own):
     put({**GOOD, **own})
     with monkeypatch.context() as killed:
-        killed.setattr(producer.inbox, "_answer", lambda *_: (_ for _ in ()).throw(RetryableError("killed")))
+        killed.setattr(inbox, "_answer", lambda *_: (_ for _ in ()).throw(RetryableError("killed")))
         with pytest.raises(RetryableError):
             take_inbox(held)
     names = held.ledger.active()
@@ -90,7 +89,7 @@ def test_what_is_no_request_is_rejected_once_with_its_reason(held, store, put, a
 def test_a_fault_that_may_pass_leaves_the_file_for_the_next_tick(held, store, put, monkeypatch):
     put(GOOD)
     with monkeypatch.context() as away:
-        away.setattr(producer.inbox, "make", lambda *_: (_ for _ in ()).throw(RetryableError("slow down")))
+        away.setattr(inbox, "make", lambda *_: (_ for _ in ()).throw(RetryableError("slow down")))
         take_inbox(held)
     assert (answer(store, "accepted"), answer(store, "rejected")) == (None, None)
     take_inbox(held)
@@ -107,4 +106,4 @@ def test_other_files_are_left_alone(held, put, aws):
     put(GOOD, "notes.txt")
     take_inbox(held)
     assert held.ledger.active() == []
-    assert list(objects(aws)) == [paths.INBOX + "notes.txt"]
+    assert list(objects(aws)) == [state_keys.INBOX + "notes.txt"]

@@ -1,6 +1,6 @@
 """A worker of version 0.1 knows every field of every job message: it throws away a job with one that it does not.
 
-The names are those of commit 2e02f5c, worker/job.py and producer/submission.py. They do not grow with this version's:
+The names are those of commit 2e02f5c, worker/jobs/messages.py and producer/records/submission.py. They do not grow with this version's:
 a field that came later may be in a message or a record only where it says something.
 """
 
@@ -9,14 +9,15 @@ import json
 
 import pytest
 
-from producer.due import send_due
-from producer.reconcile import reconcile
+from photochrom.producer.control.due import send_due
+from photochrom.producer.control.reconcile import reconcile
+from photochrom.worker.coloring.runner import Leftover
+from photochrom.worker.coloring.tasks import send_back
+from photochrom.worker.errors import CheckpointError, RetryableError, WorkerFault
+from photochrom.worker.jobs.messages import Job
+from photochrom.worker.ledger import keys
+from photochrom.worker.s3 import state_keys
 from tests.ticks import advance
-from worker import keys, paths
-from worker.errors import CheckpointError, RetryableError, WorkerFault
-from worker.job import Job
-from worker.runner import Leftover
-from worker.tasks import send_back
 
 JOB = {"submission", "task", "images", "sent", "attempt"}
 IMAGE = {"ordinal", "key", "etag", "size"}
@@ -116,7 +117,7 @@ def test_what_waits_for_another_try_and_what_is_sent_of_it(few, begun, fault):
 
 
 def test_what_is_sent_at_once_because_too_much_waits(few, begun, monkeypatch):
-    monkeypatch.setattr("worker.ledger.MOST_DUE", 0)
+    monkeypatch.setattr("photochrom.worker.ledger.ledger.MOST_DUE", 0)
     for job in take_all(few, begun):
         send_back(job, Leftover(list(job.images), RetryableError("S3 is away")), few)
     found = messages(few, begun)
@@ -136,11 +137,11 @@ def test_what_the_reconciler_puts_back(few, begun):
 
 
 def test_the_records_that_an_earlier_control_process_reads(few, begun):
-    submission = few.store.record(paths.submission(begun.name), dict)
+    submission = few.store.record(state_keys.submission(begun.name), dict)
     assert submission.keys() == SUBMISSION
     assert submission["task"].keys() == TASK
     assert submission["filters"].keys() == FILTERS
-    page = few.store.record(paths.page(begun.name, 0), dict)
+    page = few.store.record(state_keys.page(begun.name, 0), dict)
     assert page.keys() == PAGE
     for image in page["images"]:
         assert image.keys() == IMAGE

@@ -4,15 +4,16 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from producer.lifecycle import cancel, redrive, resume
-from producer.progress import progress
-from producer.submission import load
+from photochrom.producer.client.lifecycle import cancel, redrive, resume
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import load
+from photochrom.worker.errors import RetryableError, UsageError
+from photochrom.worker.ledger import keys
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.models.registry import Promotion
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location
 from tests.ticks import advance, advance_all
-from worker import keys, paths
-from worker.errors import RetryableError, UsageError
-from worker.ledger import Ledger
-from worker.models.registry import Promotion
-from worker.store import Location
 
 
 def records(held, name):
@@ -89,7 +90,7 @@ def an_hour_passes(monkeypatch):
         def now(cls, tz=None):
             return super().now(tz) + timedelta(hours=1)
 
-    monkeypatch.setattr("producer.progress.datetime", Later)
+    monkeypatch.setattr("photochrom.producer.records.progress.datetime", Later)
 
 
 def test_the_time_of_an_ended_submission_stands_still(held, half, monkeypatch, with_pages_of):
@@ -101,14 +102,14 @@ def test_the_time_of_an_ended_submission_stands_still(held, half, monkeypatch, w
         killed.setattr(Ledger, "retire", lambda *_: (_ for _ in ()).throw(RetryableError("killed")))
         with pytest.raises(RetryableError):
             advance(half, few)
-    ended = held.store.get("photochrom-state", paths.ended(half.name))
+    ended = held.store.get("photochrom-state", state_keys.ended(half.name))
     now = progress(half.name, held.settings)
     assert (now.state, now.done, now.quarantined) == ("done", 5, 2)
     an_hour_passes(monkeypatch)
     assert progress(half.name, held.settings) == now
     advance(half, few)
     assert held.ledger.active() == []
-    assert held.store.get("photochrom-state", paths.ended(half.name)) == ended
+    assert held.store.get("photochrom-state", state_keys.ended(half.name)) == ended
     forget(held, half.name)
     assert progress(half.name, held.settings) == now
     assert now.seconds < 3600
@@ -144,7 +145,7 @@ def test_quarantined_images_of_stale_work_are_tried_again_as_stale_work(held, se
     fill(1)
     advance(submitted(name="weekly", stale=True), held)
     quarantine("weekly", 0)
-    held.store.put_record(paths.CHAMPION, Promotion(sequence=2, sha256="6" * 64, name="better"))
+    held.store.put_record(state_keys.CHAMPION, Promotion(sequence=2, sha256="6" * 64, name="better"))
     again = load(redrive("weekly", None, held), held.store, held.settings)
     assert (again.task.stale, again.task.promotion) == (True, 2)
 

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-import producer.turns
-from producer.turns import Turns
+import photochrom.producer.control.turns
+from photochrom.producer.control.turns import Turns
 
 DEADLINE = 60
 """Seconds; only a broken test waits that long."""
@@ -115,7 +115,7 @@ def test_in_a_process_that_drains_nothing_begins(stage, monkeypatch):
     turns.ask("a")
     turns.ask("b")
     stage.wait_until(lambda: stage.begun == ["a"])
-    monkeypatch.setattr(producer.turns, "is_draining", lambda: True)
+    monkeypatch.setattr(photochrom.producer.control.turns, "is_draining", lambda: True)
     turns.ask("c")
     stage.end("a")
     assert turns.finish(DEADLINE)

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.pages import Page, jobs_of, write_page
-from producer.sources import entries
-from producer.submission import Submission
-from worker import paths
-from worker.job import Image, Task
-from worker.settings import MEBIBYTE, Settings
-from worker.store import Listed
+from photochrom.producer.records.pages import Page, jobs_of, write_page
+from photochrom.producer.records.sources import entries
+from photochrom.producer.records.submission import Submission
+from photochrom.worker.jobs.messages import Image, Task
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Listed
+from photochrom.worker.settings import MEBIBYTE, Settings
 
 
 def submission(**task):
@@ -34,7 +34,7 @@ FOUND = [Listed("in/0.jpg", '"a"', 5), Listed("in/1.jpg")]
 
 def test_a_page_lies_in_s3_as_it_was_given(store):
     page = write_page("s", 5, 100, FOUND, "in/2.txt", False, store)
-    data = store.get("photochrom-state", paths.page("s", 5)).data
+    data = store.get("photochrom-state", state_keys.page("s", 5)).data
     assert Page.model_validate_json(data) == page
     assert [(image.ordinal, image.key, image.etag, image.size) for image in page.images] == [
         (100, "in/0.jpg", '"a"', 5),
@@ -46,9 +46,9 @@ def test_a_page_lies_in_s3_as_it_was_given(store):
 def test_a_page_that_was_written_before_is_read_and_not_replaced(store):
     """A control process was killed between the page and its cursor, and the archive has changed since."""
     first = write_page("s", 0, 0, FOUND, "in/1.jpg", True, store)
-    written = store.get("photochrom-state", paths.page("s", 0))
+    written = store.get("photochrom-state", state_keys.page("s", 0))
     assert write_page("s", 0, 0, [Listed("in/0-new.jpg"), *FOUND], "in/1.jpg", False, store) == first
-    assert store.get("photochrom-state", paths.page("s", 0)) == written
+    assert store.get("photochrom-state", state_keys.page("s", 0)) == written
 
 
 sizes = st.lists(st.integers(0, 40 * MEBIBYTE) | st.integers(0, 3 * MEBIBYTE) | st.just(100 * MEBIBYTE), max_size=150)
@@ -77,7 +77,7 @@ def test_a_full_page_is_cut_into_as_few_jobs_as_their_limits_allow():
 
 
 def test_jobs_stop_at_64_mebibytes_and_a_larger_image_goes_alone(monkeypatch):
-    monkeypatch.setattr("producer.pages.JOBS_A_PAGE", 1)
+    monkeypatch.setattr("photochrom.producer.records.pages.JOBS_A_PAGE", 1)
     jobs = jobs_of(submission(), images_of(30, 34, 1, 100, 1, 64), 0.0, Settings())
     assert [[image.size // MEBIBYTE for image in job.images] for job in jobs] == [[30, 34], [1], [100], [1], [64]]
 

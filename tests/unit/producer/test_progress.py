@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from producer.progress import Progress, progress, quarantined
-from worker.errors import ImageFault, UsageError
-from worker.job import Image
-from worker.outcomes import record_quarantined
+from photochrom.producer.records.progress import Progress, progress, quarantined
+from photochrom.worker.errors import ImageFault, UsageError
+from photochrom.worker.jobs.messages import Image
+from photochrom.worker.jobs.quarantine import record_quarantined
 
 
 def at(**changes):

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from producer.lifecycle import cancel, resume
-from producer.progress import progress
+from photochrom.producer.client.lifecycle import cancel, resume
+from photochrom.producer.records.progress import progress
+from photochrom.worker.ledger import keys
+from photochrom.worker.ledger.ledger import RATE_SECONDS, SAMPLE_SECONDS, Ledger
+from photochrom.worker.s3 import state_keys
 from tests.ticks import advance, advance_all
-from worker import keys, paths
-from worker.ledger import RATE_SECONDS, SAMPLE_SECONDS, Ledger
 
 NIGHT = 8 * 3600.0
 OLD_FIELDS = {
@@ -39,7 +40,7 @@ def running(held, sent, fill, submitted, clock):
     submission = submitted()
     yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat(timespec="seconds")
     record = submission.model_copy(update={"created": yesterday})
-    held.store.put_record(paths.submission(submission.name), record)
+    held.store.put_record(state_keys.submission(submission.name), record)
     advance(record, held)
     return record
 
@@ -112,7 +113,7 @@ def test_without_samples_a_young_submission_has_its_mean_rate_and_an_old_one_non
     assert look(held, running.name).line() == "running: 1 of 200 done"
     young = submitted(name="young")
     minute_ago = (datetime.now(UTC) - timedelta(minutes=1)).isoformat(timespec="seconds")
-    held.store.put_record(paths.submission("young"), young.model_copy(update={"created": minute_ago}))
+    held.store.put_record(state_keys.submission("young"), young.model_copy(update={"created": minute_ago}))
     held.ledger.move_cursor("young", pages=1, total=9, listed=1)
     held.ledger.record_done("young", 0)
     quarantine("young", 1)
@@ -172,7 +173,7 @@ def test_samples_pass_away_also_where_a_process_that_does_not_know_them_ends_the
 
 def test_the_record_of_the_end_has_the_fields_that_older_processes_know(held, running, work):
     work(200, seconds_each=1)
-    ended = json.loads(held.store.get("photochrom-state", paths.ended(running.name)).data)
+    ended = json.loads(held.store.get("photochrom-state", state_keys.ended(running.name)).data)
     assert ended.keys() == OLD_FIELDS
     now = look(held, running.name)
     assert now.summary() == ended | {"images_per_second": None}
@@ -181,9 +182,9 @@ def test_the_record_of_the_end_has_the_fields_that_older_processes_know(held, ru
 
 def test_a_record_of_a_newer_version_is_read_as_far_as_it_is_known(held, running, work):
     work(200, seconds_each=1)
-    ended = json.loads(held.store.get("photochrom-state", paths.ended(running.name)).data)
+    ended = json.loads(held.store.get("photochrom-state", state_keys.ended(running.name)).data)
     before = look(held, running.name)
-    held.store.put_record(paths.ended(running.name), ended | {"megapixels": 7})
+    held.store.put_record(state_keys.ended(running.name), ended | {"megapixels": 7})
     assert look(held, running.name) == before
 
 

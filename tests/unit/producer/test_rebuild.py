@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.lifecycle import cancel
-from producer.rebuild import bitmap, ensure_epoch
+from photochrom.producer.client.lifecycle import cancel
+from photochrom.producer.control.rebuild import bitmap, ensure_epoch
+from photochrom.worker.ledger import keys
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location
 from tests.ticks import advance, advance_all
-from worker import keys, paths
-from worker.ledger import Ledger
-from worker.store import Location
 
 
 def bits(held, name, part):
@@ -41,7 +42,7 @@ def test_a_submission_goes_on_to_its_end_after_redis_was_lost(held, half, sent, 
         held.ledger.record_done(half.name, ordinal)
     advance(half, few)
     assert held.ledger.active() == []
-    ended = json.loads(held.store.get("photochrom-state", paths.ended(half.name)).data)
+    ended = json.loads(held.store.get("photochrom-state", state_keys.ended(half.name)).data)
     assert (ended["total"], ended["done"], ended["quarantined"]) == (7, 5, 2)
 
 
@@ -135,7 +136,7 @@ def test_bits_are_numbered_as_redis_does(ordinals):
 
 def test_a_submission_that_cannot_be_read_waits_alone_until_it_can(held, half, submitted, sent, caplog):
     other = submitted(name="other")
-    page = paths.page(half.name, 1)
+    page = state_keys.page(half.name, 1)
     before = held.store.get("photochrom-state", page).data
     held.store.put("photochrom-state", page, b'{"number": 1}')
     held.ledger._redis.flushall()
@@ -156,8 +157,8 @@ STRANGE = ("junk", "000000000001.json", "1.2.3.json", "٣.damaged.json", "999999
 @pytest.mark.parametrize("name", STRANGE)
 def test_an_object_of_a_strange_name_among_the_records_counts_for_nothing(held, half, name):
     before = held.ledger.counts(half.name)
-    held.store.put("photochrom-state", paths.quarantines(half.name) + name, b"{}")
-    held.store.put("photochrom-state", paths.outcomes(half.name) + name, b"{}")
+    held.store.put("photochrom-state", state_keys.quarantines(half.name) + name, b"{}")
+    held.store.put("photochrom-state", state_keys.outcomes(half.name) + name, b"{}")
     held.ledger._redis.flushall()
     assert ensure_epoch(held)
     assert (held.ledger.active(), held.ledger.counts(half.name)) == ([half.name], before)
@@ -166,9 +167,9 @@ def test_an_object_of_a_strange_name_among_the_records_counts_for_nothing(held, 
 @pytest.mark.parametrize("record", [b"{}", b"[]", b'{"quarantined": 1}'])
 def test_a_malformed_outcome_makes_its_submission_wait(held, half, submitted, record):
     other = submitted(name="other")
-    [listed] = held.store.list(Location("photochrom-state", paths.outcomes(half.name)))
+    [listed] = held.store.list(Location("photochrom-state", state_keys.outcomes(half.name)))
     held.store.put("photochrom-state", listed.key, record)
-    for found in held.store.list(Location("photochrom-state", paths.quarantines(half.name))):
+    for found in held.store.list(Location("photochrom-state", state_keys.quarantines(half.name))):
         held.store.delete("photochrom-state", found.key)
     held.ledger._redis.flushall()
     assert ensure_epoch(held)
@@ -177,17 +178,17 @@ def test_a_malformed_outcome_makes_its_submission_wait(held, half, submitted, re
 
 @pytest.mark.parametrize("record", [b"{}", b'{"epoch": 7}'])
 def test_an_epoch_that_is_none_is_replaced(held, half, record):
-    held.store.put("photochrom-state", paths.EPOCH, record)
+    held.store.put("photochrom-state", state_keys.EPOCH, record)
     assert ensure_epoch(held)
-    assert json.loads(held.store.get("photochrom-state", paths.EPOCH).data) == {"epoch": held.ledger.epoch()}
+    assert json.loads(held.store.get("photochrom-state", state_keys.EPOCH).data) == {"epoch": held.ledger.epoch()}
 
 
 def test_a_submission_that_was_removed_is_waited_for_no_longer(held, half):
-    held.store.put("photochrom-state", paths.page(half.name, 1), b"")
+    held.store.put("photochrom-state", state_keys.page(half.name, 1), b"")
     held.ledger._redis.flushall()
     assert ensure_epoch(held)
     assert held.ledger.waiting() == [half.name]
-    for listed in held.store.list(Location("photochrom-state", paths.SUBMISSIONS)):
+    for listed in held.store.list(Location("photochrom-state", state_keys.SUBMISSIONS)):
         held.store.delete("photochrom-state", listed.key)
     assert ensure_epoch(held)
     assert (held.ledger.waiting(), held.ledger.active()) == ([], [])

@@ -4,14 +4,14 @@ import json
 
 import pytest
 
-import producer.lifecycle
-from producer.lifecycle import reconcile_now
-from producer.reconcile import _jobs, oldest_waiting, reconcile
+from photochrom.producer.client import lifecycle
+from photochrom.producer.client.lifecycle import reconcile_now
+from photochrom.producer.control.reconcile import _jobs, oldest_waiting, reconcile
+from photochrom.worker.errors import UsageError
+from photochrom.worker.ledger import keys
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.queue.app import send_job
 from tests.ticks import advance
-from worker import keys
-from worker.app import send_job
-from worker.errors import UsageError
-from worker.ledger import Ledger
 
 UNACKED = keys.UNACKED.format(role="colorize")
 
@@ -137,7 +137,7 @@ def test_each_priority_has_a_list_of_its_own(few, fill, submitted):
 
 
 def test_reconciling_now_looks_twice_and_leaves_a_submission_that_control_works_at(few, flowing, monkeypatch):
-    monkeypatch.setattr(producer.lifecycle, "BETWEEN_LOOKS", 0)
+    monkeypatch.setattr(lifecycle, "BETWEEN_LOOKS", 0)
     while pop(few):
         pass
     with Ledger(few.settings).lock(f"advance:{flowing.name}"), pytest.raises(UsageError, match="again in a moment"):

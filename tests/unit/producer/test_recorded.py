@@ -5,12 +5,12 @@ from collections import Counter
 
 import pytest
 
-from producer.progress import progress, quarantined
-from producer.rebuild import ensure_epoch
-from producer.recorded import cancelled_since, listing, outcomes, quarantined_images
-from producer.report import rows
+from photochrom.producer.client.report import rows
+from photochrom.producer.control.rebuild import ensure_epoch
+from photochrom.producer.records.outcomes import cancelled_since, listing, outcomes, quarantined_images
+from photochrom.producer.records.progress import progress, quarantined
+from photochrom.worker.s3 import state_keys
 from tests.ticks import advance
-from worker import paths
 
 SIX = 6
 
@@ -75,7 +75,7 @@ def test_an_image_that_was_done_before_its_quarantine_counted_is_done(held, six,
     assert rebuilt(held) == {}
     done(held, 3, 4, 5)
     advance(six, held)
-    assert json.loads(held.store.get("photochrom-state", paths.ended("six")).data)["done"] == SIX
+    assert json.loads(held.store.get("photochrom-state", state_keys.ended("six")).data)["done"] == SIX
     held.ledger._redis.flushall()
     assert told(held) == {}
 

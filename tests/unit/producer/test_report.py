@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from producer.advance import close_pages
-from producer.report import rows, write_report
+from photochrom.producer.client.report import rows, write_report
+from photochrom.producer.control.advance import close_pages
+from photochrom.worker.errors import UsageError
+from photochrom.worker.s3.store import Location
 from tests.ticks import advance
-from worker.errors import UsageError
-from worker.store import Location
 
 
 def test_the_report_has_one_line_an_image_with_what_became_of_it(held, half):

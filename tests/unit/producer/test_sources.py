@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from producer.filters import Filters
-from producer.sources import entries
-from producer.submission import Submission
+from photochrom.producer.records.filters import Filters
+from photochrom.producer.records.sources import entries
+from photochrom.producer.records.submission import Submission
+from photochrom.worker.errors import UsageError
+from photochrom.worker.jobs.messages import Task
+from photochrom.worker.s3.store import Listed, Location
 from tests.examples import examples
-from worker.errors import UsageError
-from worker.job import Task
-from worker.store import Listed, Location
 
 TASK = Task(source="s3://archive/in", destination="s3://coloured/out", model="champion")
 TASK_FOLDER = Location("archive", "in/")

@@ -14,24 +14,25 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-import producer.pages
-from producer.progress import progress
-from producer.rebuild import ensure_epoch
-from producer.reconcile import _jobs, reconcile
-from producer.recorded import quarantined_images
-from producer.report import rows
-from producer.submission import Submission
+import photochrom.producer.records.pages
+from photochrom.producer.client.report import rows
+from photochrom.producer.control.rebuild import ensure_epoch
+from photochrom.producer.control.reconcile import _jobs, reconcile
+from photochrom.producer.records.outcomes import quarantined_images
+from photochrom.producer.records.progress import progress
+from photochrom.producer.records.submission import Submission
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.jobs.messages import Image, Job, Task
+from photochrom.worker.jobs.quarantine import poison, record_quarantined
+from photochrom.worker.ledger import keys
+from photochrom.worker.ledger.ledger import Ledger, Standing
+from photochrom.worker.queue.app import connect
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import ConflictError, Listed, Location, NotFoundError, Store, Stored
+from photochrom.worker.settings import Settings
 from tests.examples import examples
 from tests.ticks import advance
-from worker import keys, paths
-from worker.app import connect
-from worker.errors import ImageFault
-from worker.job import Image, Job, Task
-from worker.ledger import Ledger, Standing
-from worker.outcomes import poison, record_quarantined
-from worker.resources import Resources
-from worker.settings import Settings
-from worker.store import ConflictError, Listed, Location, NotFoundError, Store, Stored
 
 IMAGES, PAGE, NAME, PASSING = 23, 5, "machine", "vanished"
 POISON, BROKEN = {3, 17}, {8}
@@ -87,7 +88,7 @@ class Machine(RuleBasedStateMachine):
         self.submission = Submission(
             name=NAME, task=Task(source="s3://archive/scans", destination="s3://coloured/scans", model="champion")
         )
-        self.store.objects[paths.submission(NAME)] = self.submission.model_dump_json().encode()
+        self.store.objects[state_keys.submission(NAME)] = self.submission.model_dump_json().encode()
         self.ledger.activate(NAME)
         self.queue = keys.queue(self.submission.task.priority)
         self.in_hand: dict[str, Job] = {}
@@ -182,7 +183,7 @@ class Machine(RuleBasedStateMachine):
         record_quarantined(NAME, image, fault, self.store, self.ledger, self.chosen)  # type: ignore[arg-type]
 
     def send_back_singly(self, job: Job, images: list[Image]) -> None:
-        from worker.app import send_job
+        from photochrom.worker.queue.app import send_job
 
         now = self.ledger.note_sent(NAME, [image.ordinal for image in images])
         for image in images:
@@ -213,7 +214,7 @@ class Machine(RuleBasedStateMachine):
 
         And where a worker died behind its record, and Redis was lost, nobody knows better than the record.
         """
-        records = (paths.parse_quarantine(key) for key in self.store.objects if "/quarantine/" in key)
+        records = (state_keys.parse_quarantine(key) for key in self.store.objects if "/quarantine/" in key)
         return {record.ordinal for record in records if record.reason in ("poison", PASSING)}
 
     def bits(self, part: str) -> set[int]:
@@ -223,7 +224,7 @@ class Machine(RuleBasedStateMachine):
         """From wherever it stands, ordinary work brings every image to its end."""
         for _ in range(200):
             self.tick()
-            if paths.ended(NAME) in self.store.objects:
+            if state_keys.ended(NAME) in self.store.objects:
                 break
             for tag in list(self.in_hand):
                 job = self.in_hand[tag]
@@ -237,7 +238,7 @@ class Machine(RuleBasedStateMachine):
             self.look_for_lost_images()
             while self.redis.llen(self.queue):
                 self.deliver()
-        assert paths.ended(NAME) in self.store.objects, "the submission does not end"
+        assert state_keys.ended(NAME) in self.store.objects, "the submission does not end"
         done, quarantined = (self.bits(part) for part in ("done", "quarantined"))
         assert done | quarantined == set(range(IMAGES))
         assert not done & quarantined
@@ -264,7 +265,7 @@ class Machine(RuleBasedStateMachine):
 def _machine_settings(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     Machine.chosen = settings.model_copy(update={"page_images": PAGE, "job_images": 3})
     connect(Machine.chosen)
-    monkeypatch.setattr(producer.pages, "JOBS_A_PAGE", 2)
+    monkeypatch.setattr(photochrom.producer.records.pages, "JOBS_A_PAGE", 2)
 
 
 @pytest.mark.hypothesis

@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-import producer.submission
-from producer.submission import load, parse_request, plan, submit
-from worker import paths
-from worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
-from worker.ledger import Ledger
-from worker.models.registry import Promotion
-from worker.settings import Settings
+from photochrom.producer.records import submission
+from photochrom.producer.records.submission import load, parse_request, plan, submit
+from photochrom.worker.errors import PhotochromError, RetryableError, UsageError, WorkerFault
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.models.registry import Promotion
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.settings import Settings
 
 
 def ask(settings, source="s3://archive/in", destination="s3://coloured/out", **options):
@@ -24,7 +24,7 @@ def keys(aws):
 
 def test_a_submission_is_one_record_and_lies_before_the_control_process(settings, store, ledger, aws):
     name = ask(settings, format="tiff")
-    assert keys(aws) == [paths.submission(name)]
+    assert keys(aws) == [state_keys.submission(name)]
     assert ledger.active() == [name]
     task = load(name, store, settings).task.model_dump()
     assert abs(task.pop("epoch") / 1000 - time.time()) < 60
@@ -50,10 +50,10 @@ def test_names_made_for_submissions_differ_and_sort_by_their_time(settings, aws)
 
 def test_asking_twice_under_a_name_of_ones_own_is_asking_once(settings, store, ledger, aws):
     assert ask(settings, name="vienna-1901") == "vienna-1901"
-    before = store.get("photochrom-state", paths.submission("vienna-1901"))
+    before = store.get("photochrom-state", state_keys.submission("vienna-1901"))
     assert ask(settings, name="vienna-1901") == "vienna-1901"
-    assert store.get("photochrom-state", paths.submission("vienna-1901")) == before
-    assert keys(aws) == [paths.submission("vienna-1901")]
+    assert store.get("photochrom-state", state_keys.submission("vienna-1901")) == before
+    assert keys(aws) == [state_keys.submission("vienna-1901")]
     assert ledger.active() == ["vienna-1901"]
 
 
@@ -73,10 +73,10 @@ OTHERS = [
 @pytest.mark.parametrize("other", OTHERS)
 def test_the_same_name_for_something_else_is_refused(settings, store, other):
     ask(settings, name="vienna-1901")
-    before = store.get("photochrom-state", paths.submission("vienna-1901"))
+    before = store.get("photochrom-state", state_keys.submission("vienna-1901"))
     with pytest.raises(UsageError, match="asks for something else"):
         ask(settings, name="vienna-1901", **other)
-    assert store.get("photochrom-state", paths.submission("vienna-1901")) == before
+    assert store.get("photochrom-state", state_keys.submission("vienna-1901")) == before
 
 
 def test_asking_again_puts_a_submission_before_the_control_process_that_redis_forgot(settings, ledger, aws):
@@ -92,7 +92,7 @@ def test_a_record_is_there_even_where_redis_is_away(settings, aws, closed_port):
     )
     with pytest.raises(RetryableError, match="Redis"):
         ask(away, name="vienna-1901")
-    assert keys(aws) == [paths.submission("vienna-1901")]
+    assert keys(aws) == [state_keys.submission("vienna-1901")]
 
 
 REFUSED = {
@@ -141,7 +141,7 @@ def promote(store):
     """Lets workers serve a version from now on, so many promotions after the first."""
 
     def promote(sequence):
-        store.put_record(paths.CHAMPION, Promotion(sequence=sequence, sha256="6" * 64, name="better"))
+        store.put_record(state_keys.CHAMPION, Promotion(sequence=sequence, sha256="6" * 64, name="better"))
 
     return promote
 
@@ -167,7 +167,7 @@ def test_a_record_of_a_version_that_knew_no_stale_work_is_still_understood(setti
     record = json.loads(submitted(name="s").model_dump_json())
     for field in ("stale", "promotion"):
         del record["task"][field]
-    store.put("photochrom-state", paths.submission("old"), json.dumps(record).encode())
+    store.put("photochrom-state", state_keys.submission("old"), json.dumps(record).encode())
     assert load("old", store, settings).task == load("s", store, settings).task
 
 
@@ -178,7 +178,7 @@ def test_there_is_no_submission_of_an_unknown_name(settings, store):
 
 @pytest.mark.parametrize("record", [b"", b"{}", b'{"name": "x"}', b"\xff"])
 def test_a_malformed_record_is_told_in_one_line(settings, store, record):
-    store.put("photochrom-state", paths.submission("broken"), record)
+    store.put("photochrom-state", state_keys.submission("broken"), record)
     with pytest.raises(WorkerFault, match=r"submissions/broken/submission\.json is malformed") as told:
         load("broken", store, settings)
     assert "\n" not in str(told.value)
@@ -186,17 +186,17 @@ def test_a_malformed_record_is_told_in_one_line(settings, store, record):
 
 def test_a_record_of_a_later_version_with_more_in_it_is_not_half_understood(settings, store, submitted):
     record = json.loads(submitted(name="s").model_dump_json()) | {"deadline": 3}
-    store.put("photochrom-state", paths.submission("later"), json.dumps(record).encode())
+    store.put("photochrom-state", state_keys.submission("later"), json.dumps(record).encode())
     with pytest.raises(WorkerFault, match="malformed"):
         load("later", store, settings)
 
 
 def test_the_record_comes_before_the_control_process_is_told(settings, store, monkeypatch):
     def activate(self, name):
-        assert store.head("photochrom-state", paths.submission(name))
+        assert store.head("photochrom-state", state_keys.submission(name))
         told.append(name)
 
     told = []
     monkeypatch.setattr(Ledger, "activate", activate)
     assert [ask(settings)] == told
-    assert producer.submission.Ledger is Ledger
+    assert submission.Ledger is Ledger

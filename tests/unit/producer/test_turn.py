@@ -7,16 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
-import producer.turn
-from producer import listing
-from producer.listing import Listings
-from producer.rebuild import ensure_epoch
-from producer.recorded import listing as listing_in_s3
-from producer.turn import take_turn
-from worker import paths
-from worker.errors import RetryableError, UsageError
-from worker.ledger import Ledger
-from worker.store import Listed, Location
+import photochrom.producer.control.turn
+from photochrom.producer.control import listing
+from photochrom.producer.control.listing import Listings
+from photochrom.producer.control.rebuild import ensure_epoch
+from photochrom.producer.control.turn import take_turn
+from photochrom.producer.records.outcomes import listing as listing_in_s3
+from photochrom.worker.errors import RetryableError, UsageError
+from photochrom.worker.ledger.ledger import Ledger
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Listed, Location
 
 NEXT_YEAR = 3600.0
 
@@ -33,9 +33,9 @@ def clock(monkeypatch):
             return self.now >= until
 
     clock = Clock()
-    monkeypatch.setattr(producer.turn, "is_over", lambda until: clock.now >= until)
+    monkeypatch.setattr(photochrom.producer.control.turn, "is_over", lambda until: clock.now >= until)
     monkeypatch.setattr(listing, "is_over", clock.is_over)
-    for module in (producer.turn, listing):
+    for module in (photochrom.producer.control.turn, listing):
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
@@ -67,13 +67,13 @@ def of_others(store):
 
 def keys_in_pages(held, name):
     now = listing_in_s3(name, held)
-    pages = [held.store.record(paths.page(name, number), dict) for number in range(now.pages)]
+    pages = [held.store.record(state_keys.page(name, number), dict) for number in range(now.pages)]
     return [[image["key"] for image in page["images"]] for page in pages]
 
 
 def ordinals_in_pages(held, name):
     now = listing_in_s3(name, held)
-    pages = [held.store.record(paths.page(name, number), dict) for number in range(now.pages)]
+    pages = [held.store.record(state_keys.page(name, number), dict) for number in range(now.pages)]
     return [image["ordinal"] for page in pages for image in page["images"]]
 
 
@@ -117,7 +117,7 @@ def test_a_turn_that_finds_nothing_ends_in_time_and_moves_the_cursor(held, sent,
         "listed": "0",
     }
     assert keys_in_pages(held, submission.name) == []
-    assert clock.now == producer.turn.TURN_SECONDS
+    assert clock.now == photochrom.producer.control.turn.TURN_SECONDS
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -188,7 +188,7 @@ def test_nothing_is_listed_while_another_process_has_its_turn(held, sent, fill, 
 def test_what_was_found_while_somebody_held_the_submission_is_in_the_next_turn(
     held, sent, fill, submitted, asked_for, monkeypatch
 ):
-    monkeypatch.setattr(producer.turn, "PATIENCE", 0.05)
+    monkeypatch.setattr(photochrom.producer.control.turn, "PATIENCE", 0.05)
     fill(3)
     submission, listings = submitted(), Listings()
     del asked_for[:]
@@ -298,7 +298,7 @@ def test_a_submission_that_was_cancelled_while_it_was_listed_gets_no_page(held, 
 
 @pytest.fixture
 def noted_at_once(monkeypatch):
-    monkeypatch.setattr(producer.turn, "NOTED_EVERY", 0.0)
+    monkeypatch.setattr(photochrom.producer.control.turn, "NOTED_EVERY", 0.0)
 
 
 def lose_redis(held):
@@ -326,10 +326,10 @@ def test_a_note_of_before_the_last_page_is_not_believed(held, sent, fill, of_oth
     of_others(2)
     fill(5)
     submission, listings, few = submitted(), Listings(), with_settings(held, page_images=2)
-    monkeypatch.setattr(producer.turn, "NOTED_EVERY", 0.0)
+    monkeypatch.setattr(photochrom.producer.control.turn, "NOTED_EVERY", 0.0)
     take_turn(submission, listings, few)
-    assert held.store.record(paths.cursor(submission.name), dict) == {"pages": 0, "after": "in/!001.xml"}
-    monkeypatch.setattr(producer.turn, "NOTED_EVERY", NEXT_YEAR)
+    assert held.store.record(state_keys.cursor(submission.name), dict) == {"pages": 0, "after": "in/!001.xml"}
+    monkeypatch.setattr(photochrom.producer.control.turn, "NOTED_EVERY", NEXT_YEAR)
     take_turn(submission, listings, few)
     lose_redis(held)
     assert held.ledger.cursor(submission.name) == {"pages": "1", "total": "2", "after": "in/001.jpg", "listed": "0"}
@@ -345,7 +345,7 @@ def test_a_note_that_may_not_be_written_keeps_nothing_waiting(
     submission, put_record = submitted(), held.store.put_record
 
     def put(key, *rest, **options):
-        if key == paths.cursor(submission.name):
+        if key == state_keys.cursor(submission.name):
             raise UsageError("denied")
         return put_record(key, *rest, **options)
 
@@ -356,11 +356,11 @@ def test_a_note_that_may_not_be_written_keeps_nothing_waiting(
 
 
 def test_a_source_full_of_photographs_writes_no_notes(held, sent, fill, submitted, clock, monkeypatch):
-    monkeypatch.setattr(producer.turn, "NOTED_EVERY", 3.0)
+    monkeypatch.setattr(photochrom.producer.control.turn, "NOTED_EVERY", 3.0)
     fill(20)
     until_listed(submission := submitted(), Listings(), with_settings(held, page_images=2))
     below = Location(held.settings.state_bucket, f"submissions/{submission.name}/")
-    assert paths.cursor(submission.name) not in {item.key for item in held.store.list(below)}
+    assert state_keys.cursor(submission.name) not in {item.key for item in held.store.list(below)}
 
 
 def test_listings_of_submissions_that_are_gone_are_closed(held, sent, of_others, submitted, clock, asked_for):

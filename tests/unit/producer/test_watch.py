@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-import producer.watch
-from producer.progress import Progress
-from producer.watch import watch
-from worker.errors import RetryableError
+import photochrom.producer.client.watch
+from photochrom.producer.client.watch import watch
+from photochrom.producer.records.progress import Progress
+from photochrom.worker.errors import RetryableError
 
 
 def at(**changes):
@@ -23,7 +23,7 @@ def watched(settings, monkeypatch, capsys):
     """Watches what is found at one look after the other on a terminal; gives the result, what was seen, and stderr."""
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(producer.watch, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(photochrom.producer.client.watch, "LOOK_SECONDS", 0)
 
     def run(*looks, **options):
         coming, seen = iter(looks), []
@@ -34,7 +34,7 @@ def watched(settings, monkeypatch, capsys):
                 raise found
             return found
 
-        monkeypatch.setattr(producer.watch, "progress", look)
+        monkeypatch.setattr(photochrom.producer.client.watch, "progress", look)
         result = watch("s", settings, each=seen.append, **options)
         out, errors = capsys.readouterr()
         assert out == ""

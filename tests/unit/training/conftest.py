@@ -7,10 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
-from training.data.cache import Cache
-from training.data.photographs import collect
-from training.data.readable import Encoded
-from worker.settings import settings as settings_of_process
+from photochrom.training.data.cache import Cache
+from photochrom.training.data.photographs import collect
+from photochrom.training.data.readable import Encoded
+from photochrom.worker.settings import settings as settings_of_process
 
 
 @pytest.fixture(autouse=True)

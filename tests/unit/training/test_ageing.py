@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from training.data import ageing, photographs
-from training.data.ageing import FAULTS, aged
+from photochrom.training.data import ageing, photographs
+from photochrom.training.data.ageing import FAULTS, aged
 
 
 def gray(seed, height=48, width=48):

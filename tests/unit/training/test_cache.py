@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data import cache as module
-from training.data.cache import FILE, Cache, Record
-from training.data.source import Identity
-from training.data.working_copy import Traits, WorkingCopy
-from worker.errors import DiskFullFault, RetryableError, UsageError, WorkerFault
+from photochrom.training.data import cache as module
+from photochrom.training.data.cache import FILE, Cache, Record
+from photochrom.training.data.source import Identity
+from photochrom.training.data.working_copy import Traits, WorkingCopy
+from photochrom.worker.errors import DiskFullFault, RetryableError, UsageError, WorkerFault
 
 ROOT = Path(__file__).parents[3]
 
@@ -124,7 +124,7 @@ import sys
 from pathlib import Path
 sys.path[:0] = [{here!r}]
 from test_cache import copy, identity, sha256
-from training.data.cache import Cache
+from photochrom.training.data.cache import Cache
 with Cache(Path({folder!r})) as cache:
     for number in range({first}, {last}):
         cache.add(identity(number), sha256(number), copy(number, 60, 80))

@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from training.data.cache import Cache
-from training.data.collection import open_collection
-from training.data.manifest import Manifest, NotPreparedError, freeze
-from training.data.prepare import prepare
-from training.data.source import list_source
-from worker.errors import UsageError
+from photochrom.training.data.cache import Cache
+from photochrom.training.data.collection import open_collection
+from photochrom.training.data.manifest import Manifest, NotPreparedError, freeze
+from photochrom.training.data.prepare import prepare
+from photochrom.training.data.source import list_source
+from photochrom.worker.errors import UsageError
 
 
 @pytest.fixture

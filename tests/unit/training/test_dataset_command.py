@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from training.data.cache import FILE
-from training.dataset_command import dataset
-from worker.errors import UsageError
+from photochrom.training.cli.dataset import dataset
+from photochrom.training.data.cache import FILE
+from photochrom.worker.errors import UsageError
 
 
 def test_people_get_a_table_and_hear_where_the_pictures_lie(folder, tmp_path, training_folder, capsys):

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data import report as dataset_report
-from training.data.manifest import Manifest, freeze
-from training.data.prepare import prepare
-from training.data.report import write_report
-from training.data.source import list_source
+from photochrom.training.data import report as dataset_report
+from photochrom.training.data.manifest import Manifest, freeze
+from photochrom.training.data.prepare import prepare
+from photochrom.training.data.report import write_report
+from photochrom.training.data.source import list_source
 
 
 @pytest.fixture

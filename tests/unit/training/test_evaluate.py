@@ -8,11 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from training import metrics
-from training.data.readable import Encoded
-from training.judging import evaluate as evaluation
-from training.judging.evaluate import Evaluation, bootstrap, coloured, evaluate, gray_of, measure, plain_gray, table
-from worker.errors import CheckpointError, ImageFault, RetryableError, UsageError
+from photochrom.training import metrics
+from photochrom.training.data.readable import Encoded
+from photochrom.training.evaluation import evaluate as evaluation
+from photochrom.training.evaluation.evaluate import (
+    Evaluation,
+    bootstrap,
+    coloured,
+    evaluate,
+    gray_of,
+    measure,
+    plain_gray,
+    table,
+)
+from photochrom.worker.errors import CheckpointError, ImageFault, RetryableError, UsageError
 
 
 @pytest.fixture(autouse=True)

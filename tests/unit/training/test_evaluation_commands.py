@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-import deploy.cli
-from training.judging import creation, evaluate
-from worker.errors import UsageError
-from worker.settings import settings as settings_of_process
+from photochrom.deploy import cli
+from photochrom.training.evaluation import creation, evaluate
+from photochrom.worker.errors import UsageError
+from photochrom.worker.settings import settings as settings_of_process
 
 
 def photochrom(*arguments):
-    return CliRunner().invoke(deploy.cli.app, [str(argument) for argument in arguments])
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
 
 
 class Tint:
@@ -38,8 +38,8 @@ class Tint:
 def cheap(monkeypatch):
     """Small squares, and engines that need no weights."""
     monkeypatch.setattr(evaluate, "SIDE", 16)
-    monkeypatch.setattr("worker.engine.load_engine", Tint)
-    monkeypatch.setattr("worker.engine.prepare_process", lambda threads: None)
+    monkeypatch.setattr("photochrom.worker.inference.engine.load_engine", Tint)
+    monkeypatch.setattr("photochrom.worker.inference.engine.prepare_process", lambda threads: None)
 
 
 @pytest.fixture

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from training.data.photographs import center_square
-from training.data.readable import Encoded
-from training.judging import choice as evaluation_choice
-from training.judging.choice import selects
-from training.judging.creation import create
-from training.judging.evaluate import SIDE
-from training.judging.evaluation_set import load, names
-from training.judging.squares import squares_of
-from worker import paths
-from worker.errors import UsageError
-from worker.store import Location
+from photochrom.training.data.photographs import center_square
+from photochrom.training.data.readable import Encoded
+from photochrom.training.evaluation import sampling as evaluation_choice
+from photochrom.training.evaluation.creation import create
+from photochrom.training.evaluation.evaluate import SIDE
+from photochrom.training.evaluation.evaluation_set import load, names
+from photochrom.training.evaluation.sampling import selects
+from photochrom.training.evaluation.squares import squares_of
+from photochrom.worker.errors import UsageError
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location
 
 BUCKET = "photochrom-state"
 
@@ -60,7 +60,7 @@ def make(store, settings):
 
 def stored(store, name):
     """Keys of what lies in the bucket under a set's name."""
-    return [listed.key for listed in store.list(Location(BUCKET, f"{paths.EVALUATIONS}{name}/"))]
+    return [listed.key for listed in store.list(Location(BUCKET, f"{state_keys.EVALUATIONS}{name}/"))]
 
 
 def halves(found):
@@ -188,10 +188,10 @@ def test_a_prefix_gives_the_same_set_as_a_folder(archive, make, store):
 
 def test_the_same_asked_again_changes_nothing_even_when_the_source_has(archive, make, store, encode):
     made = make(archive, share=0.9, most=9)
-    before = store.head(BUCKET, paths.evaluation_set("frozen"))
+    before = store.head(BUCKET, state_keys.evaluation_set("frozen"))
     (archive / "new.png").write_bytes(encode(scene(77)))
     assert make(archive, share=0.9, most=9) == made
-    assert store.head(BUCKET, paths.evaluation_set("frozen")) == before
+    assert store.head(BUCKET, state_keys.evaluation_set("frozen")) == before
 
 
 @pytest.mark.parametrize("asked", [{"share": 0.8}, {"most": 5}, {"source": "s3://archive/other"}])
@@ -236,7 +236,7 @@ def test_a_set_that_was_cut_off_is_none_and_can_be_made_again(archive, make, sto
 def test_a_square_that_was_altered_or_is_missing_is_refused(archive, make, store, settings, tampered):
     found = make(archive)
     entry = found.of("decide")[0]
-    key = paths.evaluation_square("frozen", entry.square_sha256)
+    key = state_keys.evaluation_square("frozen", entry.square_sha256)
     if tampered:
         store.put(BUCKET, key, tampered)
     else:
@@ -253,7 +253,7 @@ def test_squares_are_kept_on_this_machine(archive, make, store, settings, tmp_pa
     assert told == [(done, len(first)) for done in range(1, len(first) + 1)]
     assert all(square.path.parent == settings.training_folder / "evaluations" for square in first)
     for entry in found.entries:
-        store.delete(BUCKET, paths.evaluation_square("frozen", entry.square_sha256))
+        store.delete(BUCKET, state_keys.evaluation_square("frozen", entry.square_sha256))
     assert squares_of(found, "select", store, settings) == first
     with pytest.raises(UsageError, match="is missing"):
         squares_of(found, "select", store, settings, cache_folder=tmp_path / "elsewhere")
@@ -299,7 +299,7 @@ def test_a_set_that_is_not_there_is_refused_with_those_that_are(archive, make, s
 
 @pytest.mark.parametrize("manifest", [b"{", b'{"name": "frozen"}', b"[]"])
 def test_a_malformed_manifest_is_refused(store, settings, manifest):
-    store.put(BUCKET, paths.evaluation_set("frozen"), manifest)
+    store.put(BUCKET, state_keys.evaluation_set("frozen"), manifest)
     with pytest.raises(UsageError, match="the manifest of the evaluation set frozen is malformed"):
         load("frozen", store, settings)
 

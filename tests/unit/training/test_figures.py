@@ -3,10 +3,10 @@
 import pytest
 from prometheus_client import REGISTRY
 
-from training.recipe import RECIPES
-from training.runs.figures import count_step
-from training.runs.records import Position, Run, Verdict
-from training.runs.request import Request
+from photochrom.training.recipe import RECIPES
+from photochrom.training.runs.metrics import count_step
+from photochrom.training.runs.records import Position, Run, Verdict
+from photochrom.training.runs.request import Request
 
 REQUEST = Request(name="r", model="vgg16-yuv", recipe=RECIPES["vgg16-yuv"], source="s3://archive/")
 

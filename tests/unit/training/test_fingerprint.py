@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance, ImageOps
 
-from training.data.fingerprint import DISTANCE, Fingerprints, fingerprint
+from photochrom.training.data.fingerprint import DISTANCE, Fingerprints, fingerprint
 
 PRINTS = st.integers(0, 2**64 - 1).map("{:016x}".format)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.judging.evaluate import Evaluation, bootstrap
-from training.judging.gate import Gate, figures_of, rules
+from photochrom.training.evaluation.evaluate import Evaluation, bootstrap
+from photochrom.training.evaluation.promotion_gate import Gate, figures_of, rules
 
 
 def test_the_gate_is_as_the_settings_say(settings):

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data.working_copy import chroma_of
-from training.judging import evaluate as evaluation
-from training.judging import judge as judging
-from training.judging.evaluate import gray_of
-from training.judging.gate import Gate
-from training.judging.judge import CONTENDERS, judge, largest_differences, write_sheet
-from worker.errors import UsageError
+from photochrom.training.data.working_copy import chroma_of
+from photochrom.training.evaluation import comparison as judging
+from photochrom.training.evaluation import evaluate as evaluation
+from photochrom.training.evaluation.comparison import CONTENDERS, judge, largest_differences, write_sheet
+from photochrom.training.evaluation.evaluate import gray_of
+from photochrom.training.evaluation.promotion_gate import Gate
+from photochrom.worker.errors import UsageError
 
 GATE = Gate()
 SIDE = 24

@@ -11,18 +11,20 @@ from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from training import commands, loop, pictures
-from training.checks import NO_MEMORY, check_photographs
-from training.data.collection import Collection
-from training.data.photographs import collect, validation_batches
-from training.data.readable import Encoded
-from training.recipe import Recipe
-from training.state import FILE, State
-from worker.errors import DiskFullFault, OutOfMemoryFault, UsageError
-from worker.models import checkpoint
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.card import read_card
-from worker.models.vgg_yuv import Vgg16Encoder
+from photochrom.training import pictures
+from photochrom.training.cli import train
+from photochrom.training.data.collection import Collection
+from photochrom.training.data.photographs import collect, validation_batches
+from photochrom.training.data.readable import Encoded
+from photochrom.training.fit import loop
+from photochrom.training.fit.checks import NO_MEMORY, check_photographs
+from photochrom.training.fit.state import FILE, State
+from photochrom.training.recipe import Recipe
+from photochrom.worker.errors import DiskFullFault, OutOfMemoryFault, UsageError
+from photochrom.worker.models import checkpoint
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.card import read_card
+from photochrom.worker.models.vgg_yuv import Vgg16Encoder
 
 TINY = Recipe(
     architecture="autoencoder",
@@ -446,8 +448,8 @@ def test_the_command_trains_in_the_folder_it_is_given(folder, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     config = ["side=16", "filters=[4,4]", "dense=8"]
     settings = {"epochs": 1, "images_per_epoch": 8, "batch": 4}
-    monkeypatch.setattr("training.data.photographs.collect", lambda source, share: collect(source, 0.3))
-    commands.train(str(folder), model="autoencoder", config=config, threads=torch.get_num_threads(), **settings)
+    monkeypatch.setattr("photochrom.training.data.photographs.collect", lambda source, share: collect(source, 0.3))
+    train.train(str(folder), model="autoencoder", config=config, threads=torch.get_num_threads(), **settings)
     assert checkpoint.read(tmp_path / "runs" / "autoencoder" / "best.safetensors")[1].config["side"] == 16
     said = capsys.readouterr()
     assert "Best checkpoint: runs/autoencoder/best.safetensors" in said.out
@@ -457,7 +459,7 @@ def test_the_command_trains_in_the_folder_it_is_given(folder, tmp_path, monkeypa
 
 def test_the_command_refuses_an_unknown_model_before_it_reads_anything(tmp_path):
     with pytest.raises(UsageError, match="unknown model 'unet'"):
-        commands.train(str(tmp_path / "nowhere"), model="unet")
+        train.train(str(tmp_path / "nowhere"), model="unet")
 
 
 def test_a_photograph_that_cannot_be_read_any_more_stops_the_run_without_a_hang(photographs, tmp_path):

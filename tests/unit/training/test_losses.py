@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training import losses
-from worker.models import color
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.vgg_yuv import ChromaBins, VggYuvConfig
+from photochrom.training.fit import losses
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.vgg_yuv import ChromaBins, VggYuvConfig
+from photochrom.worker.photo.base import colorspace
 
 NONE = 2e-4  # the loss keeps off the kink of the square root by 1e-4
 
@@ -37,7 +37,7 @@ def test_true_chroma_is_the_chroma_of_the_picture():
     rgb = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
     found = losses.true_chroma(rgb)
     for n in range(2):
-        torch.testing.assert_close(found[n], torch.stack(color.split(rgb[n])[1:]))
+        torch.testing.assert_close(found[n], torch.stack(colorspace.split(rgb[n])[1:]))
 
 
 def test_blurred_distance_of_equal_chroma_is_none():
@@ -175,7 +175,7 @@ def test_the_residual_loss_is_none_when_the_planes_are_the_truth_about_a_half():
 def test_the_distribution_loss_compares_with_the_truth_at_the_outputs_size():
     config = VggYuvConfig(rebalance=0.0)
     network = SimpleNamespace(config=config, bins=ChromaBins(config.grid_side, config.grid))
-    rgb = torch.stack(color.join(*(torch.full((1, 8, 8), value) for value in (0.5, 0.12, -0.08))), dim=1)
+    rgb = torch.stack(colorspace.join(*(torch.full((1, 8, 8), value) for value in (0.5, 0.12, -0.08))), dim=1)
     right, wrong = (torch.zeros(1, 225, 2, 2).index_fill_(1, torch.tensor([index]), 3.0) for index in (10 * 15 + 5, 0))
     assert losses.loss(network, right, rgb) < losses.loss(network, wrong, rgb) - 1
 

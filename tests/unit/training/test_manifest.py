@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import ImageOps
 
-from training.data import manifest as module
-from training.data.fingerprint import fingerprint
-from training.data.manifest import Entry, Manifest, NotPreparedError, freeze, side_of
-from training.data.prepare import prepare
-from training.data.source import list_source
-from worker.errors import UsageError
+from photochrom.training.data import manifest as module
+from photochrom.training.data.fingerprint import fingerprint
+from photochrom.training.data.manifest import Entry, Manifest, NotPreparedError, freeze, side_of
+from photochrom.training.data.prepare import prepare
+from photochrom.training.data.source import list_source
+from photochrom.worker.errors import UsageError
 
 DIGITS = st.text("0123456789abcdef", min_size=64, max_size=64)
 ENTRIES = st.builds(

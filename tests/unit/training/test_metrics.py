@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training import metrics
+from photochrom.training import metrics
 
 
 def plain(*rgb):

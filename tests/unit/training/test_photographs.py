@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from training.data.cache import Cache
-from training.data.photographs import _order, center_square, collect, training_batches, validation_batches
-from training.data.readable import photographs_of
-from training.data.source import identity
-from training.data.working_copy import chroma_of
-from worker.errors import UsageError
-from worker.models import color
-from worker.store import Location
+from photochrom.training.data.cache import Cache
+from photochrom.training.data.photographs import _order, center_square, collect, training_batches, validation_batches
+from photochrom.training.data.readable import photographs_of
+from photochrom.training.data.source import identity
+from photochrom.training.data.working_copy import chroma_of
+from photochrom.worker.errors import UsageError
+from photochrom.worker.photo.base import colorspace
+from photochrom.worker.s3.store import Location
 
 
 def names(photographs):
@@ -217,7 +217,7 @@ def test_batches_are_float32_in_0_to_1_of_one_of_the_sides(photographs):
 def test_the_luma_shown_is_near_that_of_the_truth_but_aged(photographs):
     near, same = [], []
     for batch in batches(photographs.training, count=8):
-        truth = color.split(batch.rgb.swapaxes(0, 1))[0]
+        truth = colorspace.split(batch.rgb.swapaxes(0, 1))[0]
         near += [np.corrcoef(shown.ravel(), true.ravel())[0, 1] for shown, true in zip(batch.luma, truth, strict=True)]
         same += [abs(shown - true).max() < 0.01 for shown, true in zip(batch.luma, truth, strict=True)]
     assert np.median(near) > 0.97

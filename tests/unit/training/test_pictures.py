@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from training.pictures import (
+from photochrom.training.pictures import (
     CAPTION_WIDTH,
     GAP,
     TITLE_HEIGHT,

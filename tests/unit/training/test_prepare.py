@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from training.data import prepare as module
-from training.data.prepare import AHEAD, prepare
-from training.data.source import identity, list_source
-from worker.errors import OutOfMemoryFault, RetryableError
+from photochrom.training.data import prepare as module
+from photochrom.training.data.prepare import AHEAD, prepare
+from photochrom.training.data.source import identity, list_source
+from photochrom.worker.errors import OutOfMemoryFault, RetryableError
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import torch
 import torchvision.models._api
 from safetensors.torch import save_file
 
-from training.pretrained import load_encoder, normalization_of
-from worker.errors import CheckpointError, UsageError
-from worker.models import checkpoint
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.card import Card, TrainedOn
-from worker.models.vgg_yuv import Vgg16Encoder, VggYuv, VggYuvConfig
+from photochrom.training.fit.pretrained import load_encoder, normalization_of
+from photochrom.worker.errors import CheckpointError, UsageError
+from photochrom.worker.models import checkpoint
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.card import Card, TrainedOn
+from photochrom.worker.models.vgg_yuv import Vgg16Encoder, VggYuv, VggYuvConfig
 
 TRAINED_ON = TrainedOn(source="here", photographs=3, validation_photographs=1, mean_chroma=(0, 0))
 

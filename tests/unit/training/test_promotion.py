@@ -6,11 +6,11 @@ import threading
 import pytest
 import torch
 
-from training.promotion import Promotions
-from worker import paths
-from worker.errors import CheckpointError, UsageError
-from worker.models import checkpoint, registry
-from worker.models.card import Card, TrainedOn
+from photochrom.training.promotion import Promotions
+from photochrom.worker.errors import CheckpointError, UsageError
+from photochrom.worker.models import checkpoint, registry
+from photochrom.worker.models.card import Card, TrainedOn
+from photochrom.worker.s3 import state_keys
 
 BUCKET = "photochrom-state"
 CONFIG = {"side": 16, "kernel": 3, "filters": [8, 6], "dense": 8}
@@ -68,9 +68,9 @@ def test_a_published_version_is_whole_and_not_served(promotions, publish, starte
 
 def test_publishing_twice_changes_nothing(promotions, publish, store):
     sha256 = publish(1)
-    before = store.head(BUCKET, paths.weights(sha256))
+    before = store.head(BUCKET, state_keys.weights(sha256))
     publish(1)
-    assert store.head(BUCKET, paths.weights(sha256)) == before
+    assert store.head(BUCKET, state_keys.weights(sha256)) == before
 
 
 def test_a_checkpoint_that_is_not_finite_is_not_published(promotions, tmp_path):
@@ -95,7 +95,7 @@ def test_a_promotion_says_what_when_by_whom_why_and_instead_of_what(promotions, 
 
 def test_a_version_that_is_not_there_or_was_altered_is_not_promoted(promotions, publish, store, starter):
     sha256 = publish(1)
-    store.put(BUCKET, paths.weights(sha256), b"other weights")
+    store.put(BUCKET, state_keys.weights(sha256), b"other weights")
     for version in (sha256, "0" * 64):
         with pytest.raises(CheckpointError):
             promotions.promote(version, "why not")
@@ -105,7 +105,7 @@ def test_a_version_that_is_not_there_or_was_altered_is_not_promoted(promotions, 
 def test_a_version_for_another_architecture_than_its_card_says_is_not_promoted(promotions, publish, store, starter):
     sha256 = publish(1)
     card = json.loads(promotions.registry.card(sha256))
-    store.put(BUCKET, paths.card(sha256), json.dumps({**card, "config": {**CONFIG, "dense": 9}}).encode())
+    store.put(BUCKET, state_keys.card(sha256), json.dumps({**card, "config": {**CONFIG, "dense": 9}}).encode())
     with pytest.raises(CheckpointError, match="shape"):
         promotions.promote(sha256, "why not")
     assert served(promotions) == (0, starter)
@@ -154,7 +154,7 @@ def test_one_can_go_back_from_a_champion_that_is_altered_or_gone(promotions, pub
     promotions.promote(first, "better")
     promotions.promote(second, "even better")
     (tmp_path / "cache" / f"{second}.safetensors").unlink()
-    store.put(BUCKET, paths.weights(second), b"other weights")
+    store.put(BUCKET, state_keys.weights(second), b"other weights")
     assert promotions.rollback("no worker can load it").sha256 == first
 
 
@@ -175,7 +175,7 @@ def test_the_history_has_every_promotion_once_and_in_order(promotions, publish):
 
 def test_a_promoter_that_was_cut_off_behind_the_pointer_leaves_no_gap_in_the_history(promotions, publish, aws):
     promotions.promote(publish(1), "first")
-    aws.delete_object(Bucket=BUCKET, Key=paths.promotion(1))
+    aws.delete_object(Bucket=BUCKET, Key=state_keys.promotion(1))
     assert [promotion.sequence for promotion in promotions.history()] == [1]
     promotions.promote(publish(2), "second")
     assert [promotion.why for promotion in promotions.history()] == ["first", "second"]

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from training.data.readable import photographs_of, told
-from worker.errors import ImageFault, UsageError
+from photochrom.training.data.readable import photographs_of, told
+from photochrom.worker.errors import ImageFault, UsageError
 
 
 @pytest.fixture

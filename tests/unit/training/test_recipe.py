@@ -2,10 +2,10 @@
 
 import pytest
 
-from training.recipe import RECIPES, Recipe, parse_settings, recipe_for
-from worker.errors import UsageError
-from worker.models import checkpoint
-from worker.models.vgg_yuv import STRIDE
+from photochrom.training.recipe import RECIPES, Recipe, parse_settings, recipe_for
+from photochrom.worker.errors import UsageError
+from photochrom.worker.models import checkpoint
+from photochrom.worker.models.vgg_yuv import STRIDE
 
 
 def test_an_unknown_model_is_refused_with_the_recipes_there_are():

@@ -5,13 +5,13 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from deploy.cli import app
-from training.recipe import RECIPES
-from training.runs.board import Board
-from training.runs.records import Runs, Verdict
-from training.runs.request import Request
-from worker import paths
-from worker.errors import PhotochromError
+from photochrom.deploy.cli import app
+from photochrom.training.recipe import RECIPES
+from photochrom.training.runs.records import Runs, Verdict
+from photochrom.training.runs.request import Request
+from photochrom.training.runs.run_board import Board
+from photochrom.worker.errors import PhotochromError
+from photochrom.worker.s3 import state_keys
 
 SOURCE = "s3://archive/colour"
 
@@ -93,7 +93,7 @@ def test_a_run_is_stopped_and_resumed(runs):
 def test_show_fetches_pictures_and_reports(runs, store, exported, tmp_path):
     begin(runs)
     for part in ("curve.png", "judgement.md", "dataset.json", "state-a.tar", "dataset.jsonl"):
-        store.put(exported.state_bucket, paths.run("first", part), part.encode())
+        store.put(exported.state_bucket, state_keys.run("first", part), part.encode())
     done = photochrom("show", "first", "--to", str(tmp_path / "out"))
     assert json.loads(done.stdout)["request"]["source"] == SOURCE
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"curve.png", "judgement.md", "dataset.json"}

@@ -2,13 +2,13 @@
 
 import pytest
 
-from training.recipe import RECIPES, Recipe
-from training.runs.records import LateError, Runs
-from training.runs.request import FROM_ENCODER, Request, request_of
-from worker import paths
-from worker.errors import UsageError, WorkerFault
-from worker.models.registry import sha256_of_starter
-from worker.store import ConflictError
+from photochrom.training.recipe import RECIPES, Recipe
+from photochrom.training.runs.records import LateError, Runs
+from photochrom.training.runs.request import FROM_ENCODER, Request, request_of
+from photochrom.worker.errors import UsageError, WorkerFault
+from photochrom.worker.models.registry import sha256_of_starter
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import ConflictError
 
 
 def asked(name, model="vgg16-yuv", **changes):
@@ -129,14 +129,14 @@ def test_asking_for_the_same_run_twice_is_asking_once(runs):
 
 def test_who_was_cut_off_while_beginning_a_run_begins_it_again(runs, store, settings):
     request = asked("first")
-    store.put_record(paths.run("first", "request.json"), request)
+    store.put_record(state_keys.run("first", "request.json"), request)
     runs.start(request)
     assert [run.name for run in runs.active()] == ["first"]
 
 
 def test_a_record_that_cannot_be_read_keeps_no_other_run_from_beginning(runs, store, settings):
     runs.start(asked("first"))
-    store.put(settings.state_bucket, paths.run("first", "position.json"), b"?")
+    store.put(settings.state_bucket, state_keys.run("first", "position.json"), b"?")
     runs.start(asked("second"))
     assert [run.name for run in runs.active()] == ["second"]
 
@@ -178,7 +178,7 @@ def test_what_is_no_name_finds_no_run(runs, name):
 
 def test_a_broken_record_is_told_and_not_guessed(runs, store, settings):
     runs.start(asked("first"))
-    store.put(settings.state_bucket, paths.run("first", "position.json"), b"{}x")
+    store.put(settings.state_bucket, state_keys.run("first", "position.json"), b"{}x")
     with pytest.raises(WorkerFault, match="malformed"):
         runs.load("first")
 
@@ -191,7 +191,7 @@ def test_a_run_as_the_settings_have_it_starts_from_the_champion_of_this_moment(s
             "training_overrides": {"epochs": 2, "config": {"width": 64}},
         }
     )
-    store.put(settings.state_bucket, paths.evaluation_set("frozen"), b"{}")
+    store.put(settings.state_bucket, state_keys.evaluation_set("frozen"), b"{}")
     request = request_of(chosen, store)
     assert request.source == "s3://photographs/colour"
     assert request.evaluation == "frozen"

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.runs import schedule
-from training.runs.records import Runs
-from training.runs.schedule import due, parse, start_what_is_due
-from worker import paths
-from worker.errors import UsageError
+from photochrom.training.runs import schedule
+from photochrom.training.runs.records import Runs
+from photochrom.training.runs.schedule import due, parse, start_what_is_due
+from photochrom.worker.errors import UsageError
+from photochrom.worker.s3 import state_keys
 
 NIGHT = datetime(2026, 3, 1, 2, 59, tzinfo=UTC)
 
@@ -63,14 +63,14 @@ def test_each_run_of_the_schedule_sees_its_photographs_in_another_order(store, n
 
 
 def test_a_clock_that_was_ahead_does_not_silence_the_schedule(store, nightly):
-    store.put_record(paths.SCHEDULE, schedule.Looked(until=NIGHT + timedelta(days=300)))
+    store.put_record(state_keys.SCHEDULE, schedule.Looked(until=NIGHT + timedelta(days=300)))
     assert start_what_is_due(store, nightly, NIGHT) is None
-    store.put_record(paths.SCHEDULE, schedule.Looked(until=NIGHT))
+    store.put_record(state_keys.SCHEDULE, schedule.Looked(until=NIGHT))
     assert start_what_is_due(store, nightly, NIGHT + timedelta(minutes=2))
 
 
 def test_a_malformed_note_of_the_schedule_is_written_anew(store, nightly):
-    store.put(nightly.state_bucket, paths.SCHEDULE, b"?")
+    store.put(nightly.state_bucket, state_keys.SCHEDULE, b"?")
     assert start_what_is_due(store, nightly, NIGHT) is None
     assert start_what_is_due(store, nightly, NIGHT + timedelta(minutes=2))
 

@@ -5,10 +5,17 @@ import os
 import pytest
 from botocore.exceptions import ClientError
 
-from training.data import source as module
-from training.data.source import fetch, identities, identity, list_source
-from worker.errors import AccessDeniedFault, CredentialsError, ImageFault, RetryableError, UsageError, WorkerFault
-from worker.store import Listed
+from photochrom.training.data import source as module
+from photochrom.training.data.source import fetch, identities, identity, list_source
+from photochrom.worker.errors import (
+    AccessDeniedFault,
+    CredentialsError,
+    ImageFault,
+    RetryableError,
+    UsageError,
+    WorkerFault,
+)
+from photochrom.worker.s3.store import Listed
 
 NAMES = ["a/b/1.PNG", "a/2.Tiff", "3.webp", "a-b/4.jpeg", "a.tif", "10.jpg"]
 IN_ORDER = ["10.jpg", "3.webp", "a/2.Tiff", "a/b/1.PNG", "a-b/4.jpeg", "a.tif"]

@@ -12,11 +12,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
-from training import state as module
-from training.recipe import Recipe
-from training.state import ABANDONED_SECONDS, FILE, State, read_position, read_state, write_state
-from worker.errors import DiskFullFault, OutOfMemoryFault, UsageError, WorkerFault
-from worker.models import checkpoint
+from photochrom.training.fit import state as module
+from photochrom.training.fit.state import ABANDONED_SECONDS, FILE, State, read_position, read_state, write_state
+from photochrom.training.recipe import Recipe
+from photochrom.worker.errors import DiskFullFault, OutOfMemoryFault, UsageError, WorkerFault
+from photochrom.worker.models import checkpoint
 
 RECIPE = Recipe(architecture="autoencoder", config={"side": 16, "kernel": 3, "filters": [4, 4], "dense": 4})
 

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.data.prepare import prepare
-from training.data.source import list_source
-from training.judging.creation import create
-from training.promotion import Promotions
-from training.recipe import Recipe
-from training.runs import phases, steps
-from training.runs.desk import Desk, Watch
-from training.runs.request import FROM_ENCODER, Request
-from training.runs.steps import leave_copy, take_step
-from worker import paths
-from worker.errors import RetryableError
-from worker.models import checkpoint
-from worker.models.registry import Registry, sha256_of_starter
-from worker.store import Location
+from photochrom.training.data.prepare import prepare
+from photochrom.training.data.source import list_source
+from photochrom.training.evaluation.creation import create
+from photochrom.training.promotion import Promotions
+from photochrom.training.recipe import Recipe
+from photochrom.training.runs import phases, steps
+from photochrom.training.runs.context import Desk, Watch
+from photochrom.training.runs.request import FROM_ENCODER, Request
+from photochrom.training.runs.steps import leave_copy, take_step
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.models import checkpoint
+from photochrom.worker.models.registry import Registry, sha256_of_starter
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location
 
 TINY = Recipe(
     architecture="autoencoder",
@@ -96,7 +96,7 @@ def finish(name, desk, most=200):
 
 
 def parts(desk, name):
-    place = Location(desk.settings.state_bucket, paths.run(name, ""))
+    place = Location(desk.settings.state_bucket, state_keys.run(name, ""))
     return {listed.key.removeprefix(place.prefix) for listed in desk.store.list(place)}
 
 
@@ -161,7 +161,7 @@ def test_a_copy_that_somebody_wrote_over_is_not_taken(begin, desk, tmp_path, cap
     for _ in range(2):
         take_step("run", with_settings(first, **HASTY))
     newest, before = desk.runs.load("run").position.copies
-    desk.store.put(desk.settings.state_bucket, paths.run("run", f"state-{newest.place}.tar"), b"by somebody late")
+    desk.store.put(desk.settings.state_bucket, state_keys.run("run", f"state-{newest.place}.tar"), b"by somebody late")
     second = with_settings(desk, training_folder=tmp_path / "second")
     with second.cache() as cache:
         prepare(
@@ -332,10 +332,10 @@ def test_where_somebody_else_promoted_meanwhile_it_is_judged_again(begin, poor_c
 def test_the_data_set_is_frozen_whatever_comes_to_the_bucket_later(begin, desk, store, picture, encode):
     begin()
     take_step("run", desk)
-    frozen = store.get(desk.settings.state_bucket, paths.run("run", "dataset.jsonl")).data
+    frozen = store.get(desk.settings.state_bucket, state_keys.run("run", "dataset.jsonl")).data
     store.put("archive", "learnt/99.png", encode(sepia(picture, 99)))
     finish("run", desk)
-    assert store.get(desk.settings.state_bucket, paths.run("run", "dataset.jsonl")).data == frozen
+    assert store.get(desk.settings.state_bucket, state_keys.run("run", "dataset.jsonl")).data == frozen
     assert b"99.png" not in frozen
 
 
@@ -343,7 +343,7 @@ def test_what_judges_is_not_learnt_from(begin, desk, store, picture, encode):
     store.put("archive", "learnt/copy-of-a-judged-one.png", encode(sepia(picture, 40)))
     begin()
     take_step("run", desk)
-    dataset = store.get(desk.settings.state_bucket, paths.run("run", "dataset.jsonl")).data.decode()
+    dataset = store.get(desk.settings.state_bucket, state_keys.run("run", "dataset.jsonl")).data.decode()
     assert "copy-of-a-judged-one" not in dataset
     assert json.loads(dataset.splitlines()[0])["left_out"]["part of the evaluation set"] == 1
 

@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 from PIL import Image
 from typer.testing import CliRunner
 
-from training import losses
-from training.data import photographs as photographs_module
-from training.data.photographs import center_square
-from training.judging.evaluate import coloured, gray_of
-from training.loop import Progress
-from training.study import __main__ as command
-from training.study import report, run
-from training.study.autoencoder import AUTOENCODER
-from training.study.engines import engine_of
-from training.study.finding import FILE, EvaluationSet, Finding, Judged
-from training.study.recipes import RECIPES
-from training.study.run import Task, carry_out, known
-from training.study.variant import Changes, Decode, Study, Variant, recipe_of
-from worker.errors import UsageError
-from worker.models import checkpoint
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.card import read_card
+from photochrom.training.data import photographs as photographs_module
+from photochrom.training.data.photographs import center_square
+from photochrom.training.evaluation.evaluate import coloured, gray_of
+from photochrom.training.fit import losses
+from photochrom.training.fit.loop import Progress
+from photochrom.training.study import __main__ as command
+from photochrom.training.study import report, run
+from photochrom.training.study.autoencoder import AUTOENCODER
+from photochrom.training.study.engines import engine_of
+from photochrom.training.study.finding import FILE, EvaluationSet, Finding, Judged
+from photochrom.training.study.recipes import RECIPES
+from photochrom.training.study.run import Task, carry_out, known
+from photochrom.training.study.variant import Changes, Decode, Study, Variant, recipe_of
+from photochrom.worker.errors import UsageError
+from photochrom.worker.models import checkpoint
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.card import read_card
 
 NONE = Changes([], [])
 TINY = {"side": 16, "kernel": 3, "filters": [4, 4], "dense": 4}

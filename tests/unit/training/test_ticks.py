@@ -4,14 +4,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from training.recipe import RECIPES
-from training.runs import tasks, ticks
-from training.runs.board import Board
-from training.runs.desk import Desk
-from training.runs.records import Runs
-from training.runs.request import Request
-from worker import keys, paths
-from worker.errors import RetryableError
+from photochrom.training.recipe import RECIPES
+from photochrom.training.runs import scheduler_task, tasks
+from photochrom.training.runs.context import Desk
+from photochrom.training.runs.records import Runs
+from photochrom.training.runs.request import Request
+from photochrom.training.runs.run_board import Board
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.ledger import keys
+from photochrom.worker.s3 import state_keys
 
 
 @pytest.fixture
@@ -23,16 +24,16 @@ def runs(store, settings):
 def sent(exported, monkeypatch):
     """The steps that were asked for; each waits in its queue."""
     asked = []
-    ticks.board.cache_clear()
+    scheduler_task.board.cache_clear()
 
     def send_step(run):
         asked.append(run)
         Board(exported)._redis.lpush(keys.TRAINING_QUEUE, run)
 
-    monkeypatch.setattr(ticks, "send_step", send_step)
+    monkeypatch.setattr(scheduler_task, "send_step", send_step)
     monkeypatch.setattr(tasks, "send_step", send_step)
     yield asked
-    ticks.board.cache_clear()
+    scheduler_task.board.cache_clear()
 
 
 def begin(runs, name, model="vgg16-yuv"):
@@ -45,8 +46,8 @@ def taken(settings):
 
 def test_a_run_left_alone_is_sent_a_step_and_not_another_while_that_waits(sent, runs):
     begin(runs, "first")
-    ticks.training()
-    ticks.training()
+    scheduler_task.training()
+    scheduler_task.training()
     assert sent == ["first"]
 
 
@@ -55,19 +56,19 @@ def test_a_run_that_somebody_works_at_is_sent_none(sent, runs, exported):
     board = Board(exported)
     with board.work("first") as mine:
         assert mine
-        ticks.training()
+        scheduler_task.training()
     assert sent == []
-    ticks.training()
+    scheduler_task.training()
     assert sent == ["first"]
 
 
 def test_runs_of_two_models_take_turns(sent, runs, exported):
     begin(runs, "first", "autoencoder")
     begin(runs, "second", "vgg16-yuv")
-    ticks.training()
+    scheduler_task.training()
     taken(exported)
     with Board(exported).work("first"):
-        ticks.training()
+        scheduler_task.training()
     assert sent == ["first", "second"]
 
 
@@ -76,14 +77,14 @@ def test_a_run_that_may_not_go_on_is_sent_none(sent, runs, status):
     begin(runs, "first")
     run = runs.load("first")
     runs.move(run, run.position.moved(status=status))
-    ticks.training()
+    scheduler_task.training()
     assert sent == []
 
 
 def test_what_goes_wrong_with_the_schedule_keeps_no_run_waiting(sent, runs, monkeypatch, caplog):
     begin(runs, "first")
-    monkeypatch.setattr(ticks, "start_what_is_due", lambda *_: 1 / 0)
-    ticks.training()
+    monkeypatch.setattr(scheduler_task, "start_what_is_due", lambda *_: 1 / 0)
+    scheduler_task.training()
     assert sent == ["first"]
     assert "ZeroDivisionError" in caplog.text
 
@@ -91,9 +92,9 @@ def test_what_goes_wrong_with_the_schedule_keeps_no_run_waiting(sent, runs, monk
 def test_a_malformed_run_does_not_keep_the_others_waiting(sent, runs, store, settings):
     begin(runs, "broken", "autoencoder")
     begin(runs, "whole")
-    store.put(settings.state_bucket, paths.run("broken", "position.json"), b"no json")
-    store.put(settings.state_bucket, paths.active_run("another"), b"no json either")
-    ticks.training()
+    store.put(settings.state_bucket, state_keys.run("broken", "position.json"), b"no json")
+    store.put(settings.state_bucket, state_keys.active_run("another"), b"no json either")
+    scheduler_task.training()
     assert sent == ["whole"]
 
 
@@ -101,18 +102,18 @@ def test_the_tick_begins_what_the_schedule_says(sent, runs, exported, monkeypatc
     monkeypatch.setenv("PHOTOCHROM_TRAINING_SCHEDULE", "* * * * *")
     monkeypatch.setenv("PHOTOCHROM_TRAINING_SOURCE", "s3://archive/")
     exported_again(monkeypatch)
-    ticks.training()
+    scheduler_task.training()
     assert sent == []
     an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
-    ticks.resources().store.put_record(paths.SCHEDULE, {"until": an_hour_ago.isoformat()})
-    ticks.training()
+    scheduler_task.resources().store.put_record(state_keys.SCHEDULE, {"until": an_hour_ago.isoformat()})
+    scheduler_task.training()
     [name] = sent
     assert runs.load(name).request.source == "s3://archive/"
 
 
 def exported_again(monkeypatch):
-    from worker.resources import resources
-    from worker.settings import settings
+    from photochrom.worker.jobs.context import resources
+    from photochrom.worker.settings import settings
 
     settings.cache_clear()
     resources.cache_clear()
@@ -122,7 +123,7 @@ def test_a_schedule_that_is_none_does_not_stop_the_runs(sent, runs, monkeypatch,
     monkeypatch.setenv("PHOTOCHROM_TRAINING_SCHEDULE", "every night")
     exported_again(monkeypatch)
     begin(runs, "first")
-    ticks.training()
+    scheduler_task.training()
     assert sent == ["first"]
     assert "five fields" in caplog.text
 
@@ -166,7 +167,7 @@ def test_behind_a_step_another_run_has_its_turn(sent, stepping, exported):
 
 def test_a_process_that_is_to_end_leaves_the_next_step_to_another(sent, stepping, monkeypatch):
     left = stepping(True, True)
-    monkeypatch.setattr(tasks.drain, "is_draining", lambda: True)
+    monkeypatch.setattr(tasks.shutdown, "is_draining", lambda: True)
     tasks.train_step("first")
     assert (left, sent) == ([True], ["first"])
 

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
-from training.data import working_copy as module
-from training.data.working_copy import SHORT_SIDE, chroma_of, working_copy
-from training.metrics import colourfulness
-from worker.errors import ImageFault, OutOfMemoryFault
-from worker.models import color
+from photochrom.training.data import working_copy as module
+from photochrom.training.data.working_copy import SHORT_SIDE, chroma_of, working_copy
+from photochrom.training.metrics import colourfulness
+from photochrom.worker.errors import ImageFault, OutOfMemoryFault
+from photochrom.worker.photo.base import colorspace
 
 ORIENTATION = 274
 
@@ -64,7 +64,7 @@ def test_chroma_of_a_neutral_pixel_is_zero_at_every_level():
 def test_chroma_of_is_the_u_and_v_of_split(rgb):
     found = chroma_of(rgb)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, color.split(rgb.transpose(2, 0, 1) / 255)[1:], rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found, colorspace.split(rgb.transpose(2, 0, 1) / 255)[1:], rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])

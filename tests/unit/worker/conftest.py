@@ -4,20 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 
-import worker.runner
-import worker.tasks
-from worker.job import Job
-from worker.resources import Resources
+from photochrom.worker.coloring import runner, tasks
+from photochrom.worker.jobs.context import Resources
+from photochrom.worker.jobs.messages import Job
 
 
 @pytest.fixture
 def held(settings, store, ledger, engine, monkeypatch):
     held = Resources(settings, store, ledger)
-    monkeypatch.setattr(worker.tasks, "engine_for", lambda model: engine)
-    monkeypatch.setattr(worker.tasks, "serving", lambda: SimpleNamespace(follow=lambda interval: None))
-    monkeypatch.setattr(worker.runner, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(worker.runner.run_job, "__defaults__", (lambda model: engine,))
-    monkeypatch.setattr(worker.tasks, "resources", lambda: held)
+    monkeypatch.setattr(tasks, "engine_for", lambda model: engine)
+    monkeypatch.setattr(tasks, "serving", lambda: SimpleNamespace(follow=lambda interval: None))
+    monkeypatch.setattr(runner, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(runner.run_job, "__defaults__", (lambda model: engine,))
+    monkeypatch.setattr(tasks, "resources", lambda: held)
     return held
 
 

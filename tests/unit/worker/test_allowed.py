@@ -2,10 +2,10 @@
 
 import pytest
 
-from worker.allowed import check_allowed
-from worker.errors import ImageFault
-from worker.job import Task
-from worker.settings import Settings
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.jobs.allowed import check_allowed
+from photochrom.worker.jobs.messages import Task
+from photochrom.worker.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 

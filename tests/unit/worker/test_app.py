@@ -8,12 +8,14 @@ import pytest
 from celery import bootsteps, signals
 from kombu import transport
 
-import worker.settings
-from worker import app, drain, exposition, heartbeat
-from worker.consumer import PatientConsumer
-from worker.gate import GuardedConsumer
-from worker.heartbeat import Heartbeat
-from worker.settings import Settings
+from photochrom.worker import settings
+from photochrom.worker.process import shutdown
+from photochrom.worker.queue import app, heartbeat
+from photochrom.worker.queue.consumer import PatientConsumer
+from photochrom.worker.queue.heartbeat import Heartbeat
+from photochrom.worker.queue.message_guard import GuardedConsumer
+from photochrom.worker.settings import Settings
+from photochrom.worker.telemetry import exporter
 
 
 @pytest.fixture
@@ -23,19 +25,19 @@ def started(no_settings, monkeypatch, tmp_path):
     monkeypatch.setattr(transport, "TRANSPORT_ALIASES", dict(transport.TRANSPORT_ALIASES))
     monkeypatch.setattr(app.app, "worker_main", done.arguments.extend)
     monkeypatch.setattr(app.app, "steps", {"worker": set(), "consumer": set()})
-    monkeypatch.setattr(exposition, "serve", lambda port, role: done.served.append((port, role)))
-    monkeypatch.setattr(exposition, "prepare", lambda several: done.prepared.append(several))
+    monkeypatch.setattr(exporter, "serve", lambda port, role: done.served.append((port, role)))
+    monkeypatch.setattr(exporter, "prepare", lambda several: done.prepared.append(several))
 
     def start(role="control", **options):
         chosen = Settings(heartbeat_file=done.file, **options)
         monkeypatch.setattr(heartbeat, "settings", lambda: chosen)
-        app.run(role, chosen, "name", ["--pool", "threads"])
+        app.run(role, chosen, "name", ["--pool", "threads"], [])
         return done
 
     yield start
     monkeypatch.undo()
-    worker.settings._adopted.clear()
-    worker.settings.settings.cache_clear()
+    settings._adopted.clear()
+    settings.settings.cache_clear()
 
 
 def test_a_process_is_not_ready_because_one_before_it_was(started, monkeypatch, tmp_path):
@@ -91,8 +93,8 @@ def test_celerys_lines_are_dressed_too(monkeypatch):
 def test_a_process_that_drains_has_said_that_it_lives_for_so_long(monkeypatch):
     told = []
     monkeypatch.setattr(heartbeat, "beat", lambda ahead=0: told.append(ahead))
-    monkeypatch.setattr(drain, "start_draining", lambda: None)
-    monkeypatch.setattr(drain, "end_within", lambda seconds: None)
+    monkeypatch.setattr(shutdown, "start_draining", lambda: None)
+    monkeypatch.setattr(shutdown, "end_within", lambda seconds: None)
     monkeypatch.setattr(app, "settings", lambda: Settings(drain_seconds=77))
     signals.worker_shutting_down.send(sender=None, sig="SIGTERM", how="Warm", exitcode=0)
     assert told == [77]

@@ -2,8 +2,8 @@
 
 import threading
 
-from worker.background import every
-from worker.errors import RetryableError
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.process.background import every
 
 
 def test_whatever_is_raised_is_one_line_and_it_is_done_again(caplog):

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker import batcher as module
-from worker.batcher import Batcher, Batching
-from worker.errors import OutOfMemoryFault, WorkerFault
+from photochrom.worker.errors import OutOfMemoryFault, WorkerFault
+from photochrom.worker.inference import batcher as module
+from photochrom.worker.inference.batcher import Batcher, Batching
 
 LONG = 60.0
 """Seconds that no test waits: what comes before did not come because of the time."""

@@ -3,8 +3,8 @@
 import pytest
 from celery import Celery
 
-from worker import outage
-from worker.beat import PatientScheduler
+from photochrom.worker.queue.beat import PatientScheduler
+from photochrom.worker.telemetry import outage
 
 
 @pytest.fixture

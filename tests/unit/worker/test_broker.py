@@ -9,9 +9,9 @@ import pytest
 import redis
 from kombu import Connection, Consumer, Producer, Queue
 
-from deploy.servers import Valkey
-from worker import broker
-from worker.intake import Intake
+from photochrom.deploy.stack.servers import Valkey
+from photochrom.worker.queue import broker
+from photochrom.worker.queue.intake import Intake
 
 QUEUE, DEADLINE = "photochrom.test", 60.0
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.colorize import colorize_file, colour, fetch, store_result
-from worker.errors import AccessDeniedFault, DiskFullFault, ImageFault, OutOfMemoryFault
-from worker.job import Job
-from worker.photo.jpeg import kept
-from worker.photo.limits import Limits
-from worker.photo.options import Options
-from worker.photo.orientation import upright
-from worker.photo.xmp import statement_of
-from worker.store import NotFoundError
-from worker.version import VERSION
+from photochrom.worker.coloring.colorize import colorize_file, colour, fetch, store_result
+from photochrom.worker.errors import AccessDeniedFault, DiskFullFault, ImageFault, OutOfMemoryFault
+from photochrom.worker.jobs.messages import Job
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.photo.base.orientation import upright
+from photochrom.worker.photo.jpeg import kept
+from photochrom.worker.photo.metadata.xmp import statement_of
+from photochrom.worker.s3.store import NotFoundError
+from photochrom.worker.version import VERSION
 
 
 def job(key="in/1.png", size=0, etag="", **task):
@@ -160,7 +160,7 @@ def test_a_full_disk_is_the_workers_fault_and_not_the_images(photograph, engine,
     def full(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("worker.colorize.write", full)
+    monkeypatch.setattr("photochrom.worker.coloring.colorize.write", full)
     with pytest.raises(DiskFullFault):
         coloured(photograph(1), engine, settings)
 

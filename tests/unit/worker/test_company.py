@@ -5,7 +5,7 @@ from threading import Event
 
 import pytest
 
-from worker.company import Company
+from photochrom.worker.coloring.company import Company
 
 PATIENCE = 30.0
 """Seconds; nothing waits so long unless it is broken."""

@@ -5,17 +5,18 @@ from types import SimpleNamespace
 import pytest
 from prometheus_client import REGISTRY
 
-import worker.tasks
-from worker import drain, metrics
-from worker.errors import RetryableError, WorkerFault
-from worker.tasks import colorize_job
+from photochrom.worker.coloring import runner, tasks
+from photochrom.worker.coloring.tasks import colorize_job
+from photochrom.worker.errors import RetryableError, WorkerFault
+from photochrom.worker.process import shutdown
+from photochrom.worker.telemetry import metrics
 
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch):
-    monkeypatch.setattr(worker.tasks, "send_job", lambda job: None)
-    monkeypatch.setattr(drain, "stop_this_worker", lambda: None)
-    monkeypatch.setattr(drain, "is_draining", lambda: False)
+    monkeypatch.setattr(tasks, "send_job", lambda job: None)
+    monkeypatch.setattr(shutdown, "stop_this_worker", lambda: None)
+    monkeypatch.setattr(shutdown, "is_draining", lambda: False)
 
 
 @pytest.fixture
@@ -46,13 +47,13 @@ def test_images_are_counted_as_the_ledger_counts_them(held, make_job, gained):
 
 def test_an_image_that_ended_elsewhere_meanwhile_is_not_counted_again(held, make_job, gained, monkeypatch):
     job = make_job(1)
-    store_result = worker.runner.store_result
+    store_result = runner.store_result
 
     def late(*arguments):
         held.ledger.record_done("s", 0)
         return store_result(*arguments)
 
-    monkeypatch.setattr(worker.runner, "store_result", late)
+    monkeypatch.setattr(runner, "store_result", late)
     colorize_job(job.message())
     assert held.ledger.counts("s").done == 1
     assert gained("photochrom_images_total", "done", "") == 0
@@ -98,7 +99,7 @@ def test_what_is_given_back_is_counted_by_why(held, make_job, gained, failing, f
 
 def test_images_for_which_there_is_no_time_and_suspects_are_given_back_for_that(held, make_job, gained, monkeypatch):
     job = make_job(3)
-    monkeypatch.setattr(drain, "is_draining", lambda: True)
+    monkeypatch.setattr(shutdown, "is_draining", lambda: True)
     colorize_job(job.message())
     assert gained("photochrom_images_given_back_total", "time") == 3
     held.ledger.start("s", 1)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from worker import device
-from worker.device import choose
-from worker.errors import UsageError
+from photochrom.worker.errors import UsageError
+from photochrom.worker.inference import device
+from photochrom.worker.inference.device import choose
 
 
 @pytest.fixture

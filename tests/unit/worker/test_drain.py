@@ -13,7 +13,7 @@ LONG = 300.0
 START = f"""
 import math, os, signal, time
 import billiard
-from worker import drain
+from photochrom.worker.process import shutdown as drain
 
 def child(work):
     started = billiard.Process(target=work)

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-import worker.serving
-from worker import engine as module
-from worker.device import Device
-from worker.engine import Engine
-from worker.errors import CheckpointError, OutOfMemoryFault, UsageError
-from worker.models.autoencoder import Autoencoder, AutoencoderConfig
-from worker.models.registry import Pointer, Promotion
-from worker.serving import Serving
-from worker.settings import Settings
+from photochrom.worker.errors import CheckpointError, OutOfMemoryFault, UsageError
+from photochrom.worker.inference import engine as module
+from photochrom.worker.inference import served_models
+from photochrom.worker.inference.device import Device
+from photochrom.worker.inference.engine import Engine
+from photochrom.worker.inference.served_models import Serving
+from photochrom.worker.models.autoencoder import Autoencoder, AutoencoderConfig
+from photochrom.worker.models.registry import Pointer, Promotion
+from photochrom.worker.settings import Settings
 
 CPU = torch.device("cpu")
 PROCESSOR = Device(CPU, torch.float32, batched=False)
@@ -136,7 +136,7 @@ def test_when_the_champion_changes_who_waits_is_answered_and_the_old_batcher_goe
         return Engine(network, card, CHOSEN.model_copy(update={"batch_wait": 0.2}), SIMULATED)
 
     pointers = [Pointer(Promotion(sequence=n, sha256=str(n) * 64, name="model"), str(n)) for n in (1, 2)]
-    monkeypatch.setattr(worker.serving.Engine, "load", load)
+    monkeypatch.setattr(served_models.Engine, "load", load)
     served = Serving(SimpleNamespace(pointer=lambda: pointers[0], weights=lambda sha256: sha256))
     waiting = served.engine("champion")._batcher._owner._waiting
     (old,) = batchers()

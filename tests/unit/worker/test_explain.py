@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-import worker.explain
-from worker.machine import Machine
-from worker.settings import settings
-from worker.tuning import BY_HAND
+from photochrom.worker.cli import explain
+from photochrom.worker.cli.tuning import BY_HAND
+from photochrom.worker.machine import Machine
+from photochrom.worker.settings import settings
 
 pytestmark = pytest.mark.usefixtures("no_settings")
 
@@ -22,14 +22,14 @@ def explained(monkeypatch, capsys):
 
     def explained(device="cpu", pool=None, installed=True, **environment):
         found = SimpleNamespace(place=SimpleNamespace(type=device), precision="bfloat16")
-        monkeypatch.setattr("worker.device.choose", lambda wanted: found)
-        monkeypatch.setattr(worker.explain, "_has_driver", lambda: device != "cpu")
-        monkeypatch.setattr(worker.explain, "machine", lambda: Machine(4, None, 2**40))
+        monkeypatch.setattr("photochrom.worker.inference.device.choose", lambda wanted: found)
+        monkeypatch.setattr(explain, "_has_driver", lambda: device != "cpu")
+        monkeypatch.setattr(explain, "machine", lambda: Machine(4, None, 2**40))
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: object() if installed else None)
         for name, value in environment.items():
             monkeypatch.setenv(f"PHOTOCHROM_{name.upper()}", str(value))
         settings.cache_clear()
-        worker.explain.tell(worker.explain.tuned(None, pool), as_json=True)
+        explain.tell(explain.tuned(None, pool), as_json=True)
         told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         return {line["name"]: (line["value"], line["why"]) for line in told}
 
@@ -102,7 +102,7 @@ def test_a_processor_has_no_batches_whatever_is_set(explained):
 def test_people_are_told_the_name_of_the_extra(explained, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "300")
     explained(installed=False, engine="openvino")
-    worker.explain.tell(worker.explain.tuned(None, None), as_json=False)
+    explain.tell(explain.tuned(None, None), as_json=False)
     assert "photochrom[openvino]" in capsys.readouterr().out
 
 
@@ -110,9 +110,10 @@ def test_neither_openvino_nor_a_model_is_loaded_to_say_so():
     code = (
         "import os, sys\n"
         "os.environ.update(PHOTOCHROM_ENGINE='auto', PHOTOCHROM_DEVICE='cpu')\n"
-        "from worker.explain import tell, tuned\n"
+        "from photochrom.worker.cli.explain import tell, tuned\n"
         "tell(tuned(None, None), as_json=True)\n"
-        "print(*sorted({'openvino', 'safetensors', 'worker.models.checkpoint'} & sys.modules.keys()), 'END')\n"
+        "heavy = {'openvino', 'safetensors', 'photochrom.worker.models.checkpoint'}\n"
+        "print(*sorted(heavy & sys.modules.keys()), 'END')\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.splitlines()[-1].strip() == "END"

@@ -10,8 +10,8 @@ from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker import exposition
-from worker.errors import UsageError
+from photochrom.worker.errors import UsageError
+from photochrom.worker.telemetry import exporter
 
 HOUSE = Path(__file__).parents[3]
 
@@ -20,13 +20,13 @@ pytestmark = pytest.mark.usefixtures("no_settings")
 
 @pytest.fixture(autouse=True)
 def nothing_beside(monkeypatch):
-    monkeypatch.delenv(exposition.FOLDER, raising=False)
-    monkeypatch.setattr(exposition, "_beside", [])
-    monkeypatch.setattr(exposition, "_server", [])
+    monkeypatch.delenv(exporter.FOLDER, raising=False)
+    monkeypatch.setattr(exporter, "_beside", [])
+    monkeypatch.setattr(exporter, "_server", [])
 
 
 def page(role="colorize"):
-    text = generate_latest(exposition.registry(role)).decode()
+    text = generate_latest(exporter.registry(role)).decode()
     return {
         (sample.name, *sorted(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(text)
@@ -50,22 +50,22 @@ def test_what_is_told_also_is_found_out_each_time_and_may_come_late():
             self.value += 1
             yield GaugeMetricFamily("photochrom_test", "A test's", self.value)
 
-    registry = exposition.registry("control")
-    exposition.tell_also(Growing())
+    registry = exporter.registry("control")
+    exporter.tell_also(Growing())
     assert "photochrom_test 1.0" in generate_latest(registry).decode()
     assert "photochrom_test 2.0" in generate_latest(registry).decode()
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(closed_port):
     with pytest.raises(UsageError, match=f"PHOTOCHROM_METRICS_PORT {closed_port} cannot be listened on"):
-        exposition.serve(closed_port, "control")
+        exporter.serve(closed_port, "control")
 
 
 FAMILY = """
 import os, signal, sys
-from worker import exposition
+from photochrom.worker.telemetry import exporter as exposition
 exposition.prepare(several=True)
-from worker import metrics
+from photochrom.worker.telemetry import metrics
 children = []
 for number in range(2):
     pid = os.fork()
@@ -123,11 +123,11 @@ def test_what_children_counted_is_kept_when_they_have_ended_and_their_files_are_
 
 
 def test_a_file_that_was_just_begun_does_no_harm(monkeypatch, tmp_path):
-    monkeypatch.setenv(exposition.FOLDER, str(tmp_path))
+    monkeypatch.setenv(exporter.FOLDER, str(tmp_path))
     ended = subprocess.Popen(["true"])
     ended.wait()
     (tmp_path / f"counter_{ended.pid}.db").write_bytes(b"\1")
-    list(exposition.Counted().collect())
+    list(exporter.Counted().collect())
     assert not list(tmp_path.glob("*.db"))
 
 
@@ -150,7 +150,7 @@ def test_a_child_lets_go_of_the_port(closed_port):
             def close(cls):
                 cls.closed += 1
 
-    exposition._server.append(Server)
-    exposition._leave_to_the_parent()
-    exposition._leave_to_the_parent()
+    exporter._server.append(Server)
+    exporter._leave_to_the_parent()
+    exporter._leave_to_the_parent()
     assert Server.socket.closed == 1

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
+from photochrom.worker.cli.local.fidelity import restore_file, verify_file
+from photochrom.worker.errors import UsageError
+from photochrom.worker.verify.finding import Finding
 from tests.unit.photo.generate.jpeg import gray_jpeg, with_everything
 from tests.unit.photo.test_fidelity import coloured
-from worker.errors import UsageError
-from worker.fidelity import restore_file, verify_file
-from worker.verify.finding import Finding
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_result_of_another_original_does_not(pair, tmp_path, capsys):
 
 def test_a_finding_is_shown_as_it_is_without_control_characters(pair, capsys, monkeypatch):
     finding = Finding("metadata: tags", True, "Artist is '[red]Ann[/red]\x1b[2J'")
-    monkeypatch.setattr("worker.fidelity.verify", lambda *_: [finding])
+    monkeypatch.setattr("photochrom.worker.cli.local.fidelity.verify", lambda *_: [finding])
     assert verify_file(*pair, as_json=False)
     assert r"Artist is '[red]Ann[/red]\x1b[2J'" in capsys.readouterr().out
 

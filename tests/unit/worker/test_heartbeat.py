@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from deploy.process import Process
-from deploy.stack import HOUSE
-from worker import heartbeat
-from worker.errors import UsageError
-from worker.heartbeat import Heartbeat, beat, beating
-from worker.intake import Intake
-from worker.settings import Settings
+from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.stack import HOUSE
+from photochrom.worker.errors import UsageError
+from photochrom.worker.queue import heartbeat
+from photochrom.worker.queue.heartbeat import Heartbeat, beat, beating
+from photochrom.worker.queue.intake import Intake
+from photochrom.worker.settings import Settings
 
 LONG_AGO = 1_000_000_000.0
 
@@ -91,8 +91,8 @@ def test_a_control_process_that_has_no_broker_is_alive(tmp_path, closed_port):
         "PHOTOCHROM_REDIS_URL": f"redis://127.0.0.1:{closed_port}/0", "PHOTOCHROM_HEARTBEAT_FILE": str(file),
         "PYTHONPATH": str(HOUSE), "PHOTOCHROM_LOG_FORMAT": "json",
     }  # fmt: skip
-    program = "from worker import heartbeat; heartbeat.beating.__wrapped__.__defaults__ = (0.05,)\n"
-    program += "from deploy.cli import app; app(['control'])"
+    program = "from photochrom.worker.queue import heartbeat; heartbeat.beating.__wrapped__.__defaults__ = (0.05,)\n"
+    program += "from photochrom.deploy.cli import app; app(['control'])"
     process = Process("control", [sys.executable, "-c", program], tmp_path, tmp_path / "log")
     process.start(os.environ | environment)
     try:

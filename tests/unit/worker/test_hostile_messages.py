@@ -10,13 +10,14 @@ from kombu import compression
 from kombu.message import Message
 from kombu.utils import json
 
-import worker.tasks
+from photochrom.worker.coloring import tasks
+from photochrom.worker.coloring.runner import Leftover
+from photochrom.worker.errors import ImageFault, RetryableError, UsageError
+from photochrom.worker.jobs.messages import MOST_ATTEMPTS, MOST_IMAGES, Job, Task
+from photochrom.worker.queue import message_guard
+from photochrom.worker.queue.message_guard import MOST_BYTES, MOST_RETRIES, believed, enduring
+from photochrom.worker.telemetry import logs
 from tests.integration import hostile
-from worker import gate, logs
-from worker.errors import ImageFault, RetryableError, UsageError
-from worker.gate import MOST_BYTES, MOST_RETRIES, believed, enduring
-from worker.job import MOST_ATTEMPTS, MOST_IMAGES, Job, Task
-from worker.runner import Leftover
 
 QUEUE, TASK = "photochrom.control", "photochrom.submit"
 
@@ -153,7 +154,7 @@ def test_what_celery_itself_sends_is_believed(valkey, no_settings):
     assert json.loads(believed(there, {TASK}, {QUEUE}).body) == [["s3://a/b", "s3://c/d"], {"name": "n"}, {}]
 
 
-@pytest.mark.parametrize("error", gate.MALFORMED)
+@pytest.mark.parametrize("error", message_guard.MALFORMED)
 def test_reading_goes_on_behind_what_cannot_be_read(error, caplog):
     def read():
         raise error("no message")
@@ -175,7 +176,7 @@ def test_what_is_refused_is_told_and_thrown_away(caplog):
     rejected = []
     there = SimpleNamespace(reject_log_error=lambda log, errors: rejected.append(errors))
     consumer = SimpleNamespace(connection_errors=(OSError,))
-    gate.GuardedConsumer.refuse(consumer, there, UsageError("x" * 10_000))
+    message_guard.GuardedConsumer.refuse(consumer, there, UsageError("x" * 10_000))
     assert rejected == [(OSError,)]
     assert len(caplog.records[0].getMessage()) < 300
 
@@ -243,5 +244,5 @@ def test_a_job_that_was_tried_most_often_is_still_a_job_when_it_comes_back(held,
     sent = []
     monkeypatch.setattr(held.ledger, "put_off", lambda submission, text, wait: sent.append(json.loads(text)) or True)
     job = make_job(1).model_copy(update={"attempt": MOST_ATTEMPTS})
-    worker.tasks.send_back(job, Leftover(list(job.images), RetryableError("slow down")), held)
+    tasks.send_back(job, Leftover(list(job.images), RetryableError("slow down")), held)
     assert Job.parse(sent[0]).attempt == MOST_ATTEMPTS

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import ImageFault, UsageError
-from worker.job import SUFFIXES, Image, Job, Task, leads_out, output_name
-from worker.store import Location
+from photochrom.worker.errors import ImageFault, UsageError
+from photochrom.worker.formats import SUFFIXES, output_name
+from photochrom.worker.jobs.messages import Image, Job, Task, leads_out
+from photochrom.worker.s3.store import Location
 
 
 def task(source="s3://archive/in", destination="s3://coloured/out", **more):

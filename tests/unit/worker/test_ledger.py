@@ -9,10 +9,10 @@ import redis
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.ledger.ledger import KEPT_AFTER_END, Counts, Ledger, PageInFlight, Standing
+from photochrom.worker.settings import Settings
 from tests.examples import examples
-from worker.errors import RetryableError
-from worker.ledger import KEPT_AFTER_END, Counts, Ledger, PageInFlight, Standing
-from worker.settings import Settings
 
 
 def test_an_image_that_is_done_cannot_be_quarantined(ledger):
@@ -244,7 +244,7 @@ def test_a_start_that_is_given_back_does_not_count(ledger):
 
 
 def test_a_start_that_is_sent_again_after_a_lost_answer_is_the_same_start(ledger, monkeypatch):
-    monkeypatch.setattr("worker.ledger.secrets.token_hex", lambda _: "00aa00aa00aa")
+    monkeypatch.setattr("photochrom.worker.ledger.ledger.secrets.token_hex", lambda _: "00aa00aa00aa")
     assert [ledger.start("s", 4).number, ledger.start("s", 4).number] == [1, 1]
 
 

@@ -13,14 +13,14 @@ from lxml import etree
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from photochrom.worker.cli.local.command import Wish, colorize_files
+from photochrom.worker.cli.local.processes import begin
+from photochrom.worker.cli.local.results import PREFIX, SUFFIX
+from photochrom.worker.errors import UsageError
+from photochrom.worker.models.registry import sha256_of_starter
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.stated import statement_in
 from tests.stand_in import StandInEngine, in_this_process
-from worker.errors import UsageError
-from worker.local.command import Wish, colorize_files
-from worker.local.processes import begin
-from worker.local.results import PREFIX, SUFFIX
-from worker.models.registry import sha256_of_starter
-from worker.photo.limits import Limits
-from worker.photo.stated import statement_in
 
 XMP = "XML:com.adobe.xmp"
 
@@ -349,6 +349,6 @@ def test_on_a_file_system_without_hard_links_results_arrive_all_the_same(picture
 
 
 def test_a_line_a_minute_tells_how_far_it_is_where_there_is_no_terminal(pictures, colorize, monkeypatch):
-    monkeypatch.setattr("worker.terminal.LINE_SECONDS", 0.0)
+    monkeypatch.setattr("photochrom.worker.cli.terminal.LINE_SECONDS", 0.0)
     pictures("in/a.png", "in/b.png")
     assert "colorizing: 2 of 2" in colorize("in")[2]

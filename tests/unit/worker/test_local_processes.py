@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from photochrom.worker.cli.local.attempt import Request
+from photochrom.worker.cli.local.processes import Interruption, outcomes, processes
+from photochrom.worker.cli.local.targets import Pair
+from photochrom.worker.errors import CheckpointError, WorkerFault
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.settings import Settings
 from tests.stand_in import StandInEngine
-from worker.errors import CheckpointError, WorkerFault
-from worker.local.attempt import Request
-from worker.local.processes import Interruption, outcomes, processes
-from worker.local.targets import Pair
-from worker.photo.options import Options
-from worker.settings import Settings
 
 MODEL = "5" * 64
 

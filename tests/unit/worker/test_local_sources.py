@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import UsageError
-from worker.local.sources import find, read_list
-from worker.local.targets import pair
+from photochrom.worker.cli.local.sources import find, read_list
+from photochrom.worker.cli.local.targets import pair
+from photochrom.worker.errors import UsageError
 
 
 @pytest.fixture
@@ -104,9 +104,9 @@ def test_a_source_is_known_under_whatever_mount_leads_to_it(here):
     here("in/a.png", "mirror/x")
     code = """if True:
         from pathlib import Path
-        from worker.errors import UsageError
-        from worker.local.sources import find
-        from worker.local.targets import pair
+        from photochrom.worker.errors import UsageError
+        from photochrom.worker.cli.local.sources import find
+        from photochrom.worker.cli.local.targets import pair
         for name, to in (("in", "mirror"), ("in", "mirror/below"), ("in/a.png", "mirror")):
             try:
                 pair(find([Path(name)], []).sources, [Path(name)], Path(to), None)

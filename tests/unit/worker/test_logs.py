@@ -6,7 +6,7 @@ from io import StringIO
 
 import pytest
 
-from worker import logs
+from photochrom.worker.telemetry import logs
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from worker.machine import Machine, machine
+from photochrom.worker.machine import Machine, machine
 
 
 @pytest.fixture

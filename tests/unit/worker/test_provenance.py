@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker.job import Image, Job
-from worker.provenance import Provenance, Standing, provenance_of
+from photochrom.worker.jobs.messages import Image, Job
+from photochrom.worker.jobs.provenance import Provenance, Standing, provenance_of
 
 CARD = SimpleNamespace(name="champion", sha256="5" * 64)
 MINE = Provenance("here", "1", 10, "champion", "5" * 64, "{}", "000000000000002.000000000")

@@ -7,16 +7,17 @@ from itertools import chain, repeat
 import billiard
 import pytest
 
-from worker import app, drain, readiness
-from worker.errors import CheckpointError, RetryableError
-from worker.readiness import doubt, is_ready, may_take, ready_later, ready_once
+from photochrom.worker.errors import CheckpointError, RetryableError
+from photochrom.worker.process import shutdown
+from photochrom.worker.queue import app, readiness
+from photochrom.worker.queue.readiness import doubt, is_ready, may_take, ready_later, ready_once
 
 
 @pytest.fixture(autouse=True)
 def draining(monkeypatch):
     """Whether the process drains: not before the test's end."""
     told = threading.Event()
-    monkeypatch.setattr(drain, "is_draining", told.is_set)
+    monkeypatch.setattr(shutdown, "is_draining", told.is_set)
     monkeypatch.setattr(readiness, "AGAIN_SECONDS", 0.01)
     monkeypatch.setattr(readiness, "STILL_SECONDS", 0.01)
     forget()

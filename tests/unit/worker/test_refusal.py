@@ -2,12 +2,12 @@
 
 import pytest
 
-from worker.errors import RefusedError, RetryableError
-from worker.ledger import Counts
-from worker.refusal import DAY_OF_ATTEMPTS
-from worker.runner import Leftover, run_job
-from worker.store import Location
-from worker.tasks import MOST_RETRY_SECONDS
+from photochrom.worker.coloring.refusal import DAY_OF_ATTEMPTS
+from photochrom.worker.coloring.runner import Leftover, run_job
+from photochrom.worker.coloring.tasks import MOST_RETRY_SECONDS
+from photochrom.worker.errors import RefusedError, RetryableError
+from photochrom.worker.ledger.ledger import Counts
+from photochrom.worker.s3.store import Location
 
 CODE = "400 KMS.DisabledException"
 

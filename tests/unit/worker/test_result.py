@@ -5,11 +5,11 @@ import io
 
 import pytest
 
-from worker.errors import ImageFault, RetryableError
-from worker.photo.write import Written
-from worker.provenance import Provenance
-from worker.result import put_result, result_there
-from worker.store import ConflictError, Location, NotFoundError
+from photochrom.worker.coloring.results import put_result, result_there
+from photochrom.worker.errors import ImageFault, RetryableError
+from photochrom.worker.jobs.provenance import Provenance
+from photochrom.worker.photo.write import Written
+from photochrom.worker.s3.store import ConflictError, Location, NotFoundError
 
 PLACE = Location("coloured", "out/1.png")
 OURS = Provenance("ours", "1", 10, "stand-in", "5" * 64, "{}", "000000000000002.000000000")

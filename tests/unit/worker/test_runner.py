@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
-import worker.runner
-from worker import paths
-from worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
-from worker.ledger import Counts
-from worker.runner import COMPANY, TRIES, Leftover
-from worker.runner import run_job as run_with
-from worker.store import Location
+from photochrom.worker.coloring import runner
+from photochrom.worker.coloring.runner import COMPANY, TRIES, Leftover
+from photochrom.worker.coloring.runner import run_job as run_with
+from photochrom.worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
+from photochrom.worker.ledger.ledger import Counts
+from photochrom.worker.s3 import state_keys
+from photochrom.worker.s3.store import Location
 
 
 def run_job(job, held, may_go_on=lambda: True, **options):
@@ -29,8 +29,8 @@ def written(aws):
 
 
 def record(store, ordinal):
-    for listed in store.list(Location("photochrom-state", paths.quarantines("s"))):
-        if paths.parse_quarantine(listed.key).ordinal == ordinal:
+    for listed in store.list(Location("photochrom-state", state_keys.quarantines("s"))):
+        if state_keys.parse_quarantine(listed.key).ordinal == ordinal:
             return json.loads(store.get("photochrom-state", listed.key).data)
     return None
 
@@ -617,7 +617,7 @@ def test_no_more_than_one_result_waits(held, make_job, put, predicting):
 
 
 def test_a_large_result_is_stored_before_the_next_image_is_begun(held, make_job, monkeypatch, put, predicting):
-    monkeypatch.setattr(worker.runner, "MOST_BEHIND", 10)
+    monkeypatch.setattr(runner, "MOST_BEHIND", 10)
     at_each = []
     written = put(lambda _: None)
     predicting(lambda before: at_each.append(before - len(written)))

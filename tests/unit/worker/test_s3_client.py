@@ -3,8 +3,8 @@
 import moto
 import pytest
 
-from worker import s3_client
-from worker.s3_client import CONNECTIONS, SENT_AT_ONCE
+from photochrom.worker.s3 import client as s3_client
+from photochrom.worker.s3.client import CONNECTIONS, SENT_AT_ONCE
 
 
 @pytest.fixture

@@ -12,12 +12,13 @@ import boto3
 import moto
 import pytest
 
-import deploy.cli
-from worker import app, logs
-from worker.connection import connection
-from worker.errors import UsageError
-from worker.settings import Settings, settings
-from worker.store import Store
+from photochrom.deploy import cli
+from photochrom.worker.errors import UsageError
+from photochrom.worker.ledger.connection import connection
+from photochrom.worker.queue import app
+from photochrom.worker.s3.store import Store
+from photochrom.worker.settings import Settings, settings
+from photochrom.worker.telemetry import logs
 
 ROOT = Path(__file__).parents[3]
 
@@ -73,7 +74,7 @@ def main(secrets, monkeypatch, capsys):
         settings.cache_clear()
         monkeypatch.setattr(sys, "argv", ["photochrom", *arguments])
         with pytest.raises(SystemExit) as ended:
-            deploy.cli.main()
+            cli.main()
         return ended.value.code or 0, *capsys.readouterr()
 
     return run
@@ -162,7 +163,7 @@ def test_what_a_command_explains_holds_none(main, arguments):
 
 def explained(arguments):
     """In a process of its own: it ends by itself, and loads torch."""
-    command = [sys.executable, "-m", "deploy.cli", *arguments]
+    command = [sys.executable, "-m", "photochrom.deploy.cli", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout, done.stderr
 
@@ -242,7 +243,7 @@ def test_what_is_asked_of_s3_is_not_logged_with_its_keys(at_debug, no_settings, 
     monkeypatch.setattr(app.app, "worker_main", lambda arguments: ask_s3())
     monkeypatch.setattr(app, "adopt", lambda chosen: None)
     monkeypatch.setattr(app, "_be_seen", lambda role, chosen: None)
-    app.run("control", Settings(log_level="DEBUG"), "name", [])
+    app.run("control", Settings(log_level="DEBUG"), "name", [], [])
     check(at_debug.getvalue())
 
 

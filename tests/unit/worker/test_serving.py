@@ -5,11 +5,11 @@ import weakref
 
 import pytest
 
-import worker.serving
-from worker import paths
-from worker.errors import CheckpointError, ImageFault, RetryableError, VersionGoneError
-from worker.models.registry import Pointer, Promotion
-from worker.serving import Serving
+from photochrom.worker.errors import CheckpointError, ImageFault, RetryableError, VersionGoneError
+from photochrom.worker.inference import served_models
+from photochrom.worker.inference.served_models import Serving
+from photochrom.worker.models.registry import Pointer, Promotion
+from photochrom.worker.s3 import state_keys
 
 FIRST, SECOND, THIRD = ("1" * 64, "2" * 64, "3" * 64)
 
@@ -68,7 +68,7 @@ def loaded(monkeypatch):
         loaded.append(sha256)
         return StandIn(sha256, faulty=sha256 in loaded.faulty)
 
-    monkeypatch.setattr(worker.serving.Engine, "load", load)
+    monkeypatch.setattr(served_models.Engine, "load", load)
     return loaded
 
 
@@ -185,8 +185,8 @@ def test_a_worker_that_has_nothing_to_do_follows_too(served, models):
 
 
 def test_the_names_of_all_parts_of_a_version_are_below_it():
-    parts = {paths.weights(FIRST), paths.card(FIRST), paths.evaluation(FIRST)}
-    assert all(part.startswith(f"{paths.VERSIONS}{FIRST}/") for part in parts)
+    parts = {state_keys.weights(FIRST), state_keys.card(FIRST), state_keys.evaluation(FIRST)}
+    assert all(part.startswith(f"{state_keys.VERSIONS}{FIRST}/") for part in parts)
     assert len(parts) == 3
 
 
@@ -205,7 +205,7 @@ def test_a_champion_that_cannot_be_loaded_is_not_tried_for_every_job_and_blocks_
 def test_a_champion_that_could_not_be_loaded_is_tried_again_after_a_while(served, models, loaded, monkeypatch):
     loaded.faulty = (SECOND,)
     models.promote(SECOND, 1)
-    monkeypatch.setattr(worker.serving, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(served_models, "AGAIN_SECONDS", 0)
     with pytest.raises(CheckpointError):
         served.engine("champion")
     loaded.faulty = ()

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from worker.errors import UsageError
-from worker.settings import SECRETS, Settings, settings
+from photochrom.worker.errors import UsageError
+from photochrom.worker.settings import SECRETS, Settings, settings
 
 ROOT = Path(__file__).parents[3]
 
 READ_THE_ENVIRONMENT = {
-    "worker/app.py",  # PHOTOCHROM_READY_FILE, from whoever starts the process: not a setting
-    "worker/exposition.py",  # PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads there
+    "worker/queue/app.py",  # PHOTOCHROM_READY_FILE, from whoever starts the process: not a setting
+    "worker/telemetry/exporter.py",  # PROMETHEUS_MULTIPROC_DIR, which prometheus_client reads there
     "worker/settings.py",  # CREDENTIALS_DIRECTORY, where systemd puts files that are settings
 }
 

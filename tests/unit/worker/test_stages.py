@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from worker import stages
-from worker.colorize import colorize_file
-from worker.photo.options import Options
-from worker.stages import spent, stage, staged
+from photochrom.worker.coloring.colorize import colorize_file
+from photochrom.worker.photo.base.options import Options
+from photochrom.worker.telemetry import stages
+from photochrom.worker.telemetry.stages import spent, stage, staged
 
 
 @pytest.fixture

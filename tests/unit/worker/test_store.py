@@ -25,9 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-import worker.store
-from worker import drain
-from worker.errors import (
+import photochrom.worker.s3.store
+from photochrom.worker.errors import (
     AccessDeniedFault,
     CredentialsError,
     ImageFault,
@@ -36,8 +35,9 @@ from worker.errors import (
     UsageError,
     WorkerFault,
 )
-from worker.settings import Settings
-from worker.store import ConflictError, Location, NotFoundError, Store
+from photochrom.worker.process import shutdown
+from photochrom.worker.s3.store import ConflictError, Location, NotFoundError, Store
+from photochrom.worker.settings import Settings
 
 
 class Named(BaseModel):
@@ -360,7 +360,7 @@ def test_a_profile_that_is_missing_or_does_not_parse_works_by_itself_once_it_is_
 
 
 def test_after_expired_credentials_they_are_read_anew(no_settings, monkeypatch):
-    monkeypatch.setattr("worker.s3_client.RENEWED_SECONDS", 0)
+    monkeypatch.setattr("photochrom.worker.s3.client.RENEWED_SECONDS", 0)
     store = Store(Settings(s3_attempts=1))
     first = store._client
     with Stubber(first) as stub:
@@ -481,20 +481,20 @@ def tried(no_settings, closed_port, monkeypatch):
 
 @pytest.mark.parametrize(("draining", "tries"), [(False, 5), (True, 1)])
 def test_a_worker_that_drains_tries_no_call_again(tried, monkeypatch, draining, tries):
-    monkeypatch.setattr(drain, "is_draining", lambda: draining)
+    monkeypatch.setattr(shutdown, "is_draining", lambda: draining)
     assert tried() == tries
 
 
 @pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Slow Down", "429 Too Many Requests"])
 def test_a_worker_that_drains_takes_an_answer_that_may_pass_for_the_last(tried, monkeypatch, status):
-    monkeypatch.setattr(drain, "is_draining", lambda: True)
+    monkeypatch.setattr(shutdown, "is_draining", lambda: True)
     answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
     with server(lambda connection: connection.sendall(answer)) as url:
         assert tried(url) == 1
 
 
 def test_what_s3_answers_is_believed_while_a_worker_drains_too(store, monkeypatch):
-    monkeypatch.setattr(drain, "is_draining", lambda: True)
+    monkeypatch.setattr(shutdown, "is_draining", lambda: True)
     store.put("archive", "a", b"bytes")
     assert store.get("archive", "a").data == b"bytes"
     with pytest.raises(NotFoundError):
@@ -521,7 +521,7 @@ IN_HASTE = {"s3_timeout": 1.5, "s3_slowest": 2**22}
 
 @pytest.fixture
 def looking_often(monkeypatch):
-    monkeypatch.setattr("worker.s3_deadline.LOOK_SECONDS", 0.05)
+    monkeypatch.setattr("photochrom.worker.s3.deadline.LOOK_SECONDS", 0.05)
 
 
 SLOW = {
@@ -589,7 +589,7 @@ def test_whoever_reads_a_listing_slowly_is_not_late(store, looking_often, monkey
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(worker.store, "PART_BYTES", 5 * 2**20)
+    monkeypatch.setattr(photochrom.worker.s3.store, "PART_BYTES", 5 * 2**20)
 
 
 LARGE = bytes(range(256)) * (12 * 2**12)
@@ -692,7 +692,7 @@ def test_folders_are_those_directly_inside(store):
 
 @pytest.mark.parametrize("in_memory", [0, 4, 5, 100])
 def test_an_object_is_fetched_as_a_file_in_memory_or_beyond(store, monkeypatch, in_memory):
-    monkeypatch.setattr(worker.store, "IN_MEMORY", in_memory)
+    monkeypatch.setattr(photochrom.worker.s3.store, "IN_MEMORY", in_memory)
     etag = store.put("archive", "a", b"bytes", metadata={"what": "this"})
     stored, file = store.fetch("archive", "a", most=5)
     assert (file.tell(), file.read()) == (0, b"bytes")

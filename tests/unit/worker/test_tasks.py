@@ -8,15 +8,15 @@ import pytest
 from celery import signals
 from celery.exceptions import Reject
 
-import worker.tasks
-from worker import drain
-from worker.errors import CheckpointError, RetryableError, WorkerFault
-from worker.job import Job
-from worker.jobend import Meter
-from worker.ledger import Counts
-from worker.settings import Settings
-from worker.stages import spent, stage
-from worker.tasks import MOST_RETRY_SECONDS, RETRY_SECONDS, colorize_job
+from photochrom.worker.coloring import runner, tasks
+from photochrom.worker.coloring.jobend import Meter
+from photochrom.worker.coloring.tasks import MOST_RETRY_SECONDS, RETRY_SECONDS, colorize_job
+from photochrom.worker.errors import CheckpointError, RetryableError, WorkerFault
+from photochrom.worker.jobs.messages import Job
+from photochrom.worker.ledger.ledger import Counts
+from photochrom.worker.process import shutdown
+from photochrom.worker.settings import Settings
+from photochrom.worker.telemetry.stages import spent, stage
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def again(monkeypatch, held):
         sent.append((job, wait))
         return True
 
-    monkeypatch.setattr(worker.tasks, "send_job", send_job)
-    monkeypatch.setattr(worker.tasks, "UNSERVED_SECONDS", 0)
+    monkeypatch.setattr(tasks, "send_job", send_job)
+    monkeypatch.setattr(tasks, "UNSERVED_SECONDS", 0)
     monkeypatch.setattr(held.ledger, "put_off", put_off)
     return sent
 
@@ -42,8 +42,8 @@ def again(monkeypatch, held):
 @pytest.fixture(autouse=True)
 def stops(monkeypatch):
     asked = []
-    monkeypatch.setattr(drain, "stop_this_worker", lambda: asked.append(1))
-    monkeypatch.setattr(drain, "is_draining", lambda: False)
+    monkeypatch.setattr(shutdown, "stop_this_worker", lambda: asked.append(1))
+    monkeypatch.setattr(shutdown, "is_draining", lambda: False)
     return asked
 
 
@@ -81,14 +81,14 @@ def test_a_job_comes_back_later_each_time_but_never_very_late(held, make_job, ag
 def test_when_time_is_up_the_rest_comes_back_at_once_and_no_attempt_is_counted(held, make_job, again, monkeypatch):
     job = make_job(3).model_copy(update={"attempt": 2})
     hurried = held._replace(settings=held.settings.model_copy(update={"job_seconds": 1e-9}))
-    monkeypatch.setattr(worker.tasks, "resources", lambda: hurried)
+    monkeypatch.setattr(tasks, "resources", lambda: hurried)
     colorize_job(job.message())
     assert ordinals(again) == [[0, 1, 2]]
     assert [(back.attempt, wait) for back, wait in again] == [(2, 0)]
 
 
 def test_a_worker_that_drains_starts_nothing(held, make_job, again, monkeypatch, engine):
-    monkeypatch.setattr(drain, "is_draining", lambda: True)
+    monkeypatch.setattr(shutdown, "is_draining", lambda: True)
     colorize_job(make_job(3).message())
     assert ordinals(again) == [[0, 1, 2]]
     assert engine.seen == []
@@ -96,8 +96,8 @@ def test_a_worker_that_drains_starts_nothing(held, make_job, again, monkeypatch,
 
 def test_a_worker_that_is_told_to_stop_drains_within_the_time_that_is_set(monkeypatch, exported):
     told = []
-    monkeypatch.setattr(drain, "start_draining", lambda: told.append("drain"))
-    monkeypatch.setattr(drain, "end_within", told.append)
+    monkeypatch.setattr(shutdown, "start_draining", lambda: told.append("drain"))
+    monkeypatch.setattr(shutdown, "end_within", told.append)
     monkeypatch.setenv("PHOTOCHROM_DRAIN_SECONDS", "77")
     signals.worker_shutting_down.send(sender=None, sig="SIGTERM", how="Warm", exitcode=0)
     assert told == ["drain", 77.0]
@@ -164,7 +164,7 @@ def test_a_shortage_while_a_model_is_loaded_gives_back_the_whole_job(held, make_
     def load(_):
         raise MemoryError
 
-    monkeypatch.setattr(worker.runner.run_job, "__defaults__", (load,))
+    monkeypatch.setattr(runner.run_job, "__defaults__", (load,))
     with pytest.raises(Reject) as back:
         colorize_job(make_job(2).message())
     assert (back.value.requeue, again, stops) == (True, [], [1])
@@ -191,7 +191,7 @@ def test_a_model_that_cannot_be_loaded_keeps_no_worker_from_jobs_of_another(
             raise error
         return engine
 
-    monkeypatch.setattr(worker.runner.run_job, "__defaults__", (engines,))
+    monkeypatch.setattr(runner.run_job, "__defaults__", (engines,))
     job = make_job(2)
     colorize_job(job.message())
     assert [(back.images, back.attempt, wait) for back, wait in again] == [(job.images, 1, RETRY_SECONDS)]
@@ -206,7 +206,7 @@ def test_what_waits_for_another_try_waits_in_redis_and_goes_at_once_where_too_ma
     held, make_job, monkeypatch, failing
 ):
     sent = []
-    monkeypatch.setattr(worker.tasks, "send_job", sent.append)
+    monkeypatch.setattr(tasks, "send_job", sent.append)
     job = make_job(2)
     failing("fetch", _1=RetryableError("slow down"))
     colorize_job(job.message())
@@ -214,7 +214,7 @@ def test_what_waits_for_another_try_waits_in_redis_and_goes_at_once_where_too_ma
     assert Job.parse(json.loads(text)).images == (job.images[1],)
     assert held.ledger.due("s", 10) == []
     assert sent == []
-    monkeypatch.setattr("worker.ledger.MOST_DUE", 1)
+    monkeypatch.setattr("photochrom.worker.ledger.ledger.MOST_DUE", 1)
     colorize_job(job.model_copy(update={"attempt": 5}).message())
     assert [back.images for back in sent] == [(job.images[1],)]
     assert held.ledger.put_off_jobs("s") == [text]
@@ -278,13 +278,15 @@ def test_images_that_are_sent_out_singly_are_not_told_as_out_of_time(held, make_
 def started(monkeypatch, held, engine):
     """What the start of a process did, in order."""
     did = []
-    monkeypatch.setattr(worker.tasks, "prepare_process", lambda threads: did.append(f"{threads} threads"))
-    monkeypatch.setattr(worker.tasks, "engine_for", lambda model: did.append("model"))
-    monkeypatch.setattr(worker.tasks, "ready_once", lambda reach, load: did.append("ready"))
-    monkeypatch.setattr(worker.tasks, "ready_later", lambda reach, load: did.append("ready"))
-    monkeypatch.setattr("worker.readiness._in_thread", lambda *_: None)  # by which other roles hear of the signals, too
-    monkeypatch.setattr(drain, "outlive_the_group", lambda: did.append("child"))
-    monkeypatch.setattr(drain, "work_in_threads", lambda _: did.append("threads"))
+    monkeypatch.setattr(tasks, "prepare_process", lambda threads: did.append(f"{threads} threads"))
+    monkeypatch.setattr(tasks, "engine_for", lambda model: did.append("model"))
+    monkeypatch.setattr(tasks, "ready_once", lambda reach, load: did.append("ready"))
+    monkeypatch.setattr(tasks, "ready_later", lambda reach, load: did.append("ready"))
+    monkeypatch.setattr(
+        "photochrom.worker.queue.readiness._in_thread", lambda *_: None
+    )  # by which other roles hear of the signals, too
+    monkeypatch.setattr(shutdown, "outlive_the_group", lambda: did.append("child"))
+    monkeypatch.setattr(shutdown, "work_in_threads", lambda _: did.append("threads"))
     return did
 
 
@@ -293,7 +295,7 @@ def started(monkeypatch, held, engine):
     [("prefork", ["child", "1 threads", "model", "ready"]), ("threads", ["threads", "1 threads", "model", "ready"])],
 )
 def test_the_model_is_loaded_where_it_is_used_before_a_worker_is_ready(started, monkeypatch, pool, at_start):
-    monkeypatch.setattr(worker.tasks, "settings", lambda: Settings(pool=pool))
+    monkeypatch.setattr(tasks, "settings", lambda: Settings(pool=pool))
     signals.celeryd_after_setup.send(sender="w", instance=SimpleNamespace(hub=None), conf=None)
     if pool == "prefork":
         assert started == [], "torch was used before the fork"
@@ -306,29 +308,29 @@ def test_a_worker_whose_model_cannot_be_had_yet_goes_on_and_looks_again(started,
     def refuse(model):
         raise RetryableError("S3 is away")
 
-    monkeypatch.setattr(worker.tasks, "engine_for", refuse)
+    monkeypatch.setattr(tasks, "engine_for", refuse)
     follow = SimpleNamespace(follow=lambda interval: started.append("follows"))
-    monkeypatch.setattr(worker.tasks, "serving", lambda: follow)
+    monkeypatch.setattr(tasks, "serving", lambda: follow)
     signals.worker_process_init.send(sender=None)
     assert started[-2:] == ["follows", "ready"]
     with pytest.raises(RetryableError, match="S3 is away"):
-        worker.tasks._have_model()
+        tasks._have_model()
 
 
 def test_ready_takes_an_s3_that_answers(started, held):
-    worker.tasks._ask_s3()
+    tasks._ask_s3()
 
     def get(bucket, key, most=None):
         raise RetryableError("S3 is away")
 
     held.store.get = get
     with pytest.raises(RetryableError, match="S3 is away"):
-        worker.tasks._ask_s3()
+        tasks._ask_s3()
 
 
 def test_what_threads_have_in_hand_goes_back_and_is_waited_for(monkeypatch):
     said = []
     requests = [SimpleNamespace(reject=lambda requeue, name=name: said.append((name, requeue))) for name in "ab"]
-    monkeypatch.setattr(worker.tasks.state, "reserved_requests", requests)
-    worker.tasks._give_back_all(SimpleNamespace(close=lambda: said.append("done")))
+    monkeypatch.setattr(tasks.state, "reserved_requests", requests)
+    tasks._give_back_all(SimpleNamespace(close=lambda: said.append("done")))
     assert said == [("a", True), ("b", True), "done"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker import terminal
-from worker.terminal import ProgressDisplay, printable
+from photochrom.worker.cli import terminal
+from photochrom.worker.cli.terminal import ProgressDisplay, printable
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-import worker.app
-import worker.explain
-from deploy.cli import app
-from worker.errors import UsageError
-from worker.machine import Machine
-from worker.settings import Settings
-from worker.tuning import BY_HAND, PICTURE_BYTES, PROCESS_BYTES, tune
+import photochrom.worker.queue.app
+from photochrom.deploy.cli import app
+from photochrom.worker.cli import explain
+from photochrom.worker.cli.tuning import BY_HAND, PICTURE_BYTES, PROCESS_BYTES, tune
+from photochrom.worker.errors import UsageError
+from photochrom.worker.machine import Machine
+from photochrom.worker.settings import Settings
 
 GIB = 2**30
 
@@ -105,23 +105,23 @@ def test_whatever_the_machine_a_worker_works_within_it(cores, quota, memory, dev
 
 @pytest.mark.parametrize(("pool", "driver"), [("prefork", True), (None, False)])
 def test_torch_is_not_asked_for_a_gpu_that_cannot_be_used(monkeypatch, pool, driver):
-    monkeypatch.setattr("worker.device.choose", lambda _: pytest.fail("torch was asked"))
-    monkeypatch.setattr(worker.explain, "_has_driver", lambda: driver)
-    assert worker.explain.tuned(None, pool).settings.device == "cpu"
+    monkeypatch.setattr("photochrom.worker.inference.device.choose", lambda _: pytest.fail("torch was asked"))
+    monkeypatch.setattr(explain, "_has_driver", lambda: driver)
+    assert explain.tuned(None, pool).settings.device == "cpu"
 
 
 def test_where_there_may_be_a_gpu_torch_knows(monkeypatch):
     found = SimpleNamespace(place=SimpleNamespace(type="cuda"))
-    monkeypatch.setattr("worker.device.choose", lambda _: found)
-    monkeypatch.setattr(worker.explain, "_has_driver", lambda: True)
-    settings = worker.explain.tuned(None, None).settings
+    monkeypatch.setattr("photochrom.worker.inference.device.choose", lambda _: found)
+    monkeypatch.setattr(explain, "_has_driver", lambda: True)
+    settings = explain.tuned(None, None).settings
     assert (settings.device, settings.pool) == ("cuda", "threads")
 
 
 @pytest.fixture
 def on_a_cpu(monkeypatch):
     monkeypatch.setenv("PHOTOCHROM_DEVICE", "cpu")
-    monkeypatch.setattr(worker.explain, "machine", lambda: Machine(4, None, 64 * GIB))
+    monkeypatch.setattr(explain, "machine", lambda: Machine(4, None, 64 * GIB))
 
 
 def explained(*options):
@@ -132,7 +132,7 @@ def explained(*options):
 
 @pytest.mark.usefixtures("on_a_cpu")
 def test_the_worker_explains_its_choices_and_takes_no_job(monkeypatch):
-    monkeypatch.setattr(worker.app, "run", lambda *_: pytest.fail("it was started"))
+    monkeypatch.setattr(photochrom.worker.queue.app, "run", lambda *_: pytest.fail("it was started"))
     text = explained()
     assert "a process per core" in text
     assert "prefork" in text
@@ -159,9 +159,9 @@ def test_nothing_secret_is_told(monkeypatch, options):
 )
 def test_the_worker_is_started_in_the_shape_that_was_chosen(monkeypatch, options, pool, concurrency):
     started = []
-    monkeypatch.setattr(worker.app, "run", lambda *arguments: started.append(arguments))
+    monkeypatch.setattr(photochrom.worker.queue.app, "run", lambda *arguments: started.append(arguments))
     assert CliRunner().invoke(app, ["worker", *options]).exit_code == 0
-    [(role, settings, _, celery_options)] = started
+    [(role, settings, _, celery_options, _)] = started
     assert role == "colorize"
     assert (settings.pool, settings.concurrency) == (pool, concurrency)
     assert celery_options == ["--pool", pool, "--concurrency", str(concurrency)]

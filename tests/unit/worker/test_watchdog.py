@@ -10,19 +10,22 @@ import pytest
 import redis
 from celery.worker import state
 
-from worker import app, drain, intake, keys, outage, watch
-from worker.app import connect, send_job
-from worker.errors import RetryableError
-from worker.intake import Intake
-from worker.outage import Outage
-from worker.watch import STUCK_CODE, STUCK_SECONDS, Watch, messages_waiting
+from photochrom.worker.errors import RetryableError
+from photochrom.worker.ledger import keys
+from photochrom.worker.process import shutdown
+from photochrom.worker.queue import app, intake, redis_watch
+from photochrom.worker.queue.app import connect, send_job
+from photochrom.worker.queue.intake import Intake
+from photochrom.worker.queue.redis_watch import STUCK_CODE, STUCK_SECONDS, Watch, messages_waiting
+from photochrom.worker.telemetry import outage
+from photochrom.worker.telemetry.outage import Outage
 
 
 @pytest.fixture
 def clock(monkeypatch):
     """Stands still until a test moves it."""
     clock = SimpleNamespace(now=1000.0)
-    for module in (watch, outage, intake):
+    for module in (redis_watch, outage, intake):
         monkeypatch.setattr(module, "monotonic", lambda: clock.now)
     return clock
 
@@ -41,7 +44,7 @@ class Scene:
         self.waits, self.s3, self.broker, self.ready = 3, True, True, True
         self.intake = Intake(lambda: self.s3)
         self.intake.connected = True
-        away = Outage(watch.log, "the queue", "redis_lost", "redis_back")
+        away = Outage(redis_watch.log, "the queue", "redis_lost", "redis_back")
         self.watch = Watch(
             self.intake,
             self.waiting,
@@ -105,7 +108,7 @@ def test_who_has_a_reason_to_take_nothing_is_left_alone(scene, monkeypatch, what
     if what == "in hand":
         monkeypatch.setattr(state, "active_requests", {"a request"})
     if what == "draining":
-        monkeypatch.setattr(drain, "is_draining", lambda: True)
+        monkeypatch.setattr(shutdown, "is_draining", lambda: True)
     scene.looks_for(5 * STUCK_SECONDS)
     assert scene.did == []
     assert not scene.intake.stuck
@@ -187,7 +190,7 @@ def test_a_broker_that_answers_and_does_not_write_is_told_as_ours(settings):
 ENDING = """
 import os, time
 from billiard import Process
-from worker.watch import end_at_once
+from photochrom.worker.queue.redis_watch import end_at_once
 child = Process(target=time.sleep, args=(600,))
 child.start()
 print(child.pid, flush=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from worker.models.color import G_FROM_U, G_FROM_V, U_SCALE, V_SCALE
+from photochrom.worker.photo.base.colorspace import G_FROM_U, G_FROM_V, U_SCALE, V_SCALE
 
 cv2.setNumThreads(1)  # a worker is one process a core
 
@@ -19,7 +19,7 @@ def planes(luma: np.ndarray, chroma: np.ndarray, height: int, width: int) -> np.
     """Chroma float32 (2, h', w') in -0.5..0.5 to Cb and Cr uint8 (2, ceil(height / 2), ceil(width / 2)).
 
     `luma` is a copy of the photograph's luma, uint8, at full size or smaller. Where red, green or blue would leave
-    0..255 chroma is scaled down, as in `worker.photo.luma`, so that hue and luma stay; at the resolution of the
+    0..255 chroma is scaled down, as in `photo/base/luma.py`, so that hue and luma stay; at the resolution of the
     smaller of `luma` and the result, since predicted chroma has next to no detail.
     """
     size = ((width + 1) // 2, (height + 1) // 2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from worker.errors import ImageFault, UsageError, WorkerFault
+from photochrom.worker.errors import ImageFault, UsageError, WorkerFault
 
 NAME = "jpegtran"
 

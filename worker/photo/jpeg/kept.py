@@ -19,9 +19,9 @@ import json
 import zlib
 from typing import Any, NamedTuple
 
-from worker.errors import ImageFault
-from worker.photo.jpeg.segments import APP9, MOST_PAYLOAD, MessyError, Segment, header, segment
-from worker.photo.limits import Limits
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg.segments import APP9, MOST_PAYLOAD, MessyError, Segment, header, segment
 
 NAME = b"Photochrom\0"
 VERSION = 1

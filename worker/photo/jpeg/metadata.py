@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from worker.photo import icc, xmp
-from worker.photo.jpeg.kept import is_kept
-from worker.photo.jpeg.segments import APP1, APP2, APP11, APP14, MOST_PAYLOAD, Segment, segment
-from worker.photo.xmp import Statement
+from photochrom.worker.photo.jpeg.kept import is_kept
+from photochrom.worker.photo.jpeg.segments import APP1, APP2, APP11, APP14, MOST_PAYLOAD, Segment, segment
+from photochrom.worker.photo.metadata import icc, xmp
+from photochrom.worker.photo.metadata.xmp import Statement
 
 ICC, XMP, MPF, ADOBE, JUMBF = b"ICC_PROFILE\0", b"http://ns.adobe.com/xap/1.0/\0", b"MPF\0", b"Adobe", b"JP"
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from worker.photo.jpeg.encode import encoded
-from worker.photo.jpeg.segments import DHT, DQT, SOS, Segment, parse, segment
-from worker.photo.limits import Limits
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg.encode import encoded
+from photochrom.worker.photo.jpeg.segments import DHT, DQT, SOS, Segment, parse, segment
 
 # ITU-T T.81, table K.2: what the eye does not miss in chroma.
 _ANNEX_K2 = np.full((8, 8), 99)

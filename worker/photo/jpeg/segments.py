@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
 
 SOI, EOI, SOS, DQT, DHT, DAC, DNL, DRI, COM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDC, 0xDD, 0xFE
 APP0, APP1, APP2, APP9, APP11, APP14 = 0xE0, 0xE1, 0xE2, 0xE9, 0xEB, 0xEE

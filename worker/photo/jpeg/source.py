@@ -8,10 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from worker.errors import ImageFault
-from worker.photo import orientation
-from worker.photo.jpeg.segments import APP0, COM, DNL, FRAMES, SOI, SOS, Frame, MessyError, Segment, frame_of, parse
-from worker.photo.limits import Limits
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base import orientation
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg.segments import (
+    APP0,
+    COM,
+    DNL,
+    FRAMES,
+    SOI,
+    SOS,
+    Frame,
+    MessyError,
+    Segment,
+    frame_of,
+    parse,
+)
 
 PROGRESSIVE = 0xC2
 HUFFMAN_DCT = (0xC0, 0xC1, PROGRESSIVE)

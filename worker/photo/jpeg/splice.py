@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.photo.jpeg import kept
-from worker.photo.jpeg.kept import Piece, Stretch
-from worker.photo.jpeg.metadata import Changes
-from worker.photo.jpeg.scans import Scans, encode
-from worker.photo.jpeg.segments import DNL, DQT, DRI, EOI, FRAMES, SOS, Segment, segment
-from worker.photo.jpeg.source import PROGRESSIVE, GrayJpeg
+from photochrom.worker.photo.jpeg import kept
+from photochrom.worker.photo.jpeg.kept import Piece, Stretch
+from photochrom.worker.photo.jpeg.metadata import Changes
+from photochrom.worker.photo.jpeg.scans import Scans, encode
+from photochrom.worker.photo.jpeg.segments import DNL, DQT, DRI, EOI, FRAMES, SOS, Segment, segment
+from photochrom.worker.photo.jpeg.source import PROGRESSIVE, GrayJpeg
 
 LUMA, CB, CR = 1, 2, 3
 """Component ids, as JFIF has them: a reader that finds neither JFIF nor Adobe marker takes 1, 2, 3 for YCbCr."""

@@ -7,11 +7,11 @@ import io
 import numpy as np
 from PIL import Image
 
-from worker.errors import ImageFault
-from worker.photo.jpeg import jpegtran, source
-from worker.photo.jpeg.segments import MessyError, frame_of, parse
-from worker.photo.jpeg.source import HUFFMAN_DCT, GrayJpeg, UnsplicableError
-from worker.photo.limits import Limits
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg import jpegtran, source
+from photochrom.worker.photo.jpeg.segments import MessyError, frame_of, parse
+from photochrom.worker.photo.jpeg.source import HUFFMAN_DCT, GrayJpeg, UnsplicableError
 
 NEUTRAL = 4
 """Levels of 255 that chroma may be off neutral: rounding and a scanner's noise, not yet a tone."""

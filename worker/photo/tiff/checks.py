@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
-from worker.photo.tiff.directory import Directory, Field, Tiff
-from worker.photo.tiff.layout import (
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.tiff.directory import Directory, Field, Tiff
+from photochrom.worker.photo.tiff.layout import (
     DEFLATE,
     FAX,
     HORIZONTAL,

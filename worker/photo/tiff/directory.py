@@ -14,8 +14,8 @@ from typing import BinaryIO, Literal, NamedTuple
 
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
 
 Order = Literal["<", ">"]
 

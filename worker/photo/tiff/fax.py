@@ -13,10 +13,10 @@ import imagecodecs
 import numpy as np
 from PIL import Image
 
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
-from worker.photo.tiff.directory import Tiff
-from worker.photo.tiff.layout import FAX_3, FAX_4, FAX_RLE
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.tiff.directory import Tiff
+from photochrom.worker.photo.tiff.layout import FAX_3, FAX_4, FAX_RLE
 
 _NAMES = {FAX_RLE: "tiff_ccitt", FAX_3: "group3", FAX_4: "group4"}
 _EOFB = 2 * "000000000001"

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worker.photo.tiff.directory import (
+from photochrom.worker.photo.tiff.directory import (
     BIG,
     CLASSIC,
     IFD,

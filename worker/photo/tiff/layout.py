@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.photo.tiff.directory import Field, Tiff
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.tiff.directory import Field, Tiff
 
 NONE, FAX_RLE, FAX_3, FAX_4, LZW, JPEG, DEFLATE, OLD_DEFLATE, PACKBITS = 1, 2, 3, 4, 5, 7, 8, 32946, 32773
 FAX = (FAX_RLE, FAX_3, FAX_4)

@@ -13,16 +13,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.photo.limits import Limits
-from worker.photo.raster import Raster
-from worker.photo.tiff import tags
-from worker.photo.tiff.checks import layout_of
-from worker.photo.tiff.directory import Directory, Tiff
-from worker.photo.tiff.layout import LZW, NONE, PACKBITS, Layout
-from worker.photo.tiff.segments import Segments
-from worker.photo.tiff.tones import Tones
-from worker.photo.tiff.write import most_bytes
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.raster import Raster
+from photochrom.worker.photo.tiff import tags
+from photochrom.worker.photo.tiff.checks import layout_of
+from photochrom.worker.photo.tiff.directory import Directory, Tiff
+from photochrom.worker.photo.tiff.layout import LZW, NONE, PACKBITS, Layout
+from photochrom.worker.photo.tiff.segments import Segments
+from photochrom.worker.photo.tiff.tones import Tones
+from photochrom.worker.photo.tiff.write import most_bytes
 
 _NAMES = {NONE: "none", LZW: "lzw", PACKBITS: "packbits"}
 """Compressions that a result has as well; all others become deflate."""

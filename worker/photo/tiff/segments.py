@@ -13,11 +13,22 @@ from itertools import accumulate
 import imagecodecs
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.photo.jpeg.segments import MessyError, frame_of, header
-from worker.photo.tiff import fax
-from worker.photo.tiff.directory import Tiff
-from worker.photo.tiff.layout import DEFLATE, FAX, HORIZONTAL, JPEG, LZW, NONE, OLD_DEFLATE, RGB, Cell, Layout
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.jpeg.segments import MessyError, frame_of, header
+from photochrom.worker.photo.tiff import fax
+from photochrom.worker.photo.tiff.directory import Tiff
+from photochrom.worker.photo.tiff.layout import (
+    DEFLATE,
+    FAX,
+    HORIZONTAL,
+    JPEG,
+    LZW,
+    NONE,
+    OLD_DEFLATE,
+    RGB,
+    Cell,
+    Layout,
+)
 
 Packed = bytes | bytearray | memoryview
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 import io
 from fractions import Fraction
 
-from worker.errors import ImageFault
-from worker.photo import icc, orientation, resolution
-from worker.photo.limits import Limits
-from worker.photo.raster import Metadata, Raster
-from worker.photo.tiff.directory import (
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base import orientation, resolution
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.base.raster import Metadata, Raster
+from photochrom.worker.photo.metadata import icc
+from photochrom.worker.photo.tiff.directory import (
     EXIF,
     GPS,
     IFD,
@@ -29,7 +30,7 @@ from worker.photo.tiff.directory import (
     Order,
     Tiff,
 )
-from worker.photo.tiff.ifd import Entry, Fields
+from photochrom.worker.photo.tiff.ifd import Entry, Fields
 
 XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296

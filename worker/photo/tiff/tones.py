@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from worker.photo.samples import luma_of, replicated
-from worker.photo.tiff.directory import Tiff
-from worker.photo.tiff.layout import MIN_IS_WHITE, PALETTE, RGB, Layout
+from photochrom.worker.photo.base.samples import luma_of, replicated
+from photochrom.worker.photo.tiff.directory import Tiff
+from photochrom.worker.photo.tiff.layout import MIN_IS_WHITE, PALETTE, RGB, Layout
 
 
 class Tones:

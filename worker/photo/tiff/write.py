@@ -14,13 +14,13 @@ from typing import BinaryIO
 import imagecodecs
 import numpy as np
 
-from worker.errors import ImageFault
-from worker.photo.luma import STRIP_ROWS
-from worker.photo.raster import Raster
-from worker.photo.tiff import tags
-from worker.photo.tiff.directory import BIG, CLASSIC, LONG, LONG8, SHORT, Order
-from worker.photo.tiff.ifd import Entry
-from worker.photo.tiff.layout import DEFLATE, HORIZONTAL, LZW, NONE, PACKBITS, RGB
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.luma import STRIP_ROWS
+from photochrom.worker.photo.base.raster import Raster
+from photochrom.worker.photo.tiff import tags
+from photochrom.worker.photo.tiff.directory import BIG, CLASSIC, LONG, LONG8, SHORT, Order
+from photochrom.worker.photo.tiff.ifd import Entry
+from photochrom.worker.photo.tiff.layout import DEFLATE, HORIZONTAL, LZW, NONE, PACKBITS, RGB
 
 Page = tuple[Raster, Iterable[np.ndarray]]
 

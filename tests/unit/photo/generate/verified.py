@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from photochrom.worker.verify import Finding
+from photochrom.worker.verify.compare import verify_bytes
 from tests.unit.photo.generate import jpeg, png, tiff
 from tests.unit.photo.generate.jpeg import gray_jpeg
 from tests.unit.photo.generate.splice import spliced, statement
-from worker.verify import Finding
-from worker.verify.compare import verify_bytes
 
 
 def found(coloured: bytes, original: bytes) -> dict[str, Finding]:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.models.color import G_FROM_U, G_FROM_V, U_SCALE, V_SCALE
-from worker.photo.jpeg.chroma import planes
+from photochrom.worker.photo.base.colorspace import G_FROM_U, G_FROM_V, U_SCALE, V_SCALE
+from photochrom.worker.photo.jpeg.chroma import planes
 
 
 def colours(luma, chroma):

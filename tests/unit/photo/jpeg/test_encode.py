@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from worker.photo.jpeg.encode import encoded
+from photochrom.worker.photo.jpeg.encode import encoded
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (37, 53), (400, 600), (400, 600, 3)])

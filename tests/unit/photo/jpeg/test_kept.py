@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errors import ImageFault
-from worker.photo.jpeg.kept import NAME, Stretch, assemble, keep, restore
-from worker.photo.jpeg.segments import APP9, MOST_PAYLOAD, SOI, segment
-from worker.photo.limits import Limits
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg.kept import NAME, Stretch, assemble, keep, restore
+from photochrom.worker.photo.jpeg.segments import APP9, MOST_PAYLOAD, SOI, segment
 
 LIMITS = Limits()
 START = bytes((0xFF, SOI))

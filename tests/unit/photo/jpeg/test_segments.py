@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.errors import ImageFault
-from worker.photo.jpeg.segments import (
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg.segments import (
     APP1,
     DNL,
     DRI,
@@ -23,8 +24,7 @@ from worker.photo.jpeg.segments import (
     parse,
     segment,
 )
-from worker.photo.jpeg.source import UnsplicableError, read
-from worker.photo.limits import Limits
+from photochrom.worker.photo.jpeg.source import UnsplicableError, read
 
 LIMITS = Limits()
 

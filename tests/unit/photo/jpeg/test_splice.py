@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given
 from PIL import Image
 
+from photochrom.worker.errors import ImageFault
+from photochrom.worker.photo.base.limits import Limits
+from photochrom.worker.photo.jpeg import jpegtran, kept, source
+from photochrom.worker.photo.jpeg.chroma import planes
+from photochrom.worker.photo.jpeg.metadata import changes
+from photochrom.worker.photo.jpeg.segments import DHT, DQT, SOS, parse
+from photochrom.worker.photo.jpeg.splice import splice
+from photochrom.worker.photo.metadata.xmp import Statement
 from tests.examples import examples
 from tests.unit.photo.generate.jpeg import Kind, gray_jpeg, with_everything
 from tests.unit.photo.generate.strategies import grid, kinds
-from worker.errors import ImageFault
-from worker.photo.jpeg import jpegtran, kept, source
-from worker.photo.jpeg.chroma import planes
-from worker.photo.jpeg.metadata import changes
-from worker.photo.jpeg.segments import DHT, DQT, SOS, parse
-from worker.photo.jpeg.splice import splice
-from worker.photo.limits import Limits
-from worker.photo.xmp import Statement
 
 LIMITS = Limits()
 CHROMA = np.array([[[0.12, -0.05], [0.0, 0.08]], [[-0.1, 0.02], [0.15, -0.06]]], np.float32)

@@ -1,0 +1,1 @@
+"""`photochrom bench`: seconds by stage and their bounds."""

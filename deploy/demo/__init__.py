@@ -1,0 +1,1 @@
+"""`photochrom demo` and `photochrom demo-training`, with their pages."""

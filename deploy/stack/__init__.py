@@ -1,0 +1,1 @@
+"""A whole Photochrom on this machine: embedded Redis and S3, and the processes."""

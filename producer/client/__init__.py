@@ -1,0 +1,1 @@
+"""What whoever submits may ask for, and its commands."""

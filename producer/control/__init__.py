@@ -1,0 +1,1 @@
+"""The control process: it lists, dispatches, reconciles and rebuilds."""

@@ -1,0 +1,1 @@
+"""The commands for datasets, training, evaluation, models and runs."""

@@ -1,0 +1,1 @@
+"""From a job to the outcomes of its images: fetch, colorize, store."""

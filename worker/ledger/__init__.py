@@ -1,0 +1,1 @@
+"""Redis: the ledger of submissions, its keys, its scripts, the connection."""

@@ -1,0 +1,1 @@
+"""Metadata that several formats carry: EXIF, ICC, XMP."""

@@ -1,0 +1,1 @@
+"""What every process of Photochrom does: it shuts down, keeps scratch files, runs out of memory."""

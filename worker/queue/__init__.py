@@ -1,0 +1,1 @@
+"""The Celery application: broker, consumer, checked messages, heartbeat, readiness."""

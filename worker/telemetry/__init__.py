@@ -1,0 +1,1 @@
+"""What operators see: log lines, seconds by stage, metrics and their exporter."""
