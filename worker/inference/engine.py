@@ -54,9 +54,9 @@ class Engine:
             self._warm_up(self._batcher)
 
     @classmethod
-    def load(cls, weights: Path) -> Self:
+    def load(cls, weights: Path, chosen: Settings | None = None) -> Self:
         """Load and verify a checkpoint. Raises CheckpointError, and what making an engine raises."""
-        return cls(*checkpoint.read(weights))
+        return cls(*checkpoint.read(weights), chosen)
 
     def promoted(self, sequence: int) -> Self:
         """The same engine, served by another promotion."""
