@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,6 +25,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from photochrom.worker.errors import UsageError
 from photochrom.worker.formats import COMPOSITE, JpegProfile
 from photochrom.worker.machine import machine
+from photochrom.worker.setting_names import check_names
 
 PREFIX = "PHOTOCHROM_"
 SECRETS = Path(os.environ.get("CREDENTIALS_DIRECTORY") or "/run/secrets")
@@ -231,9 +233,10 @@ def adopt(chosen: Settings) -> None:
 
 @cache
 def settings() -> Settings:
-    """The settings of this process. Raises UsageError, in one line, for a value that does not fit."""
+    """The settings of this process. Raises UsageError, in one line, for a misspelt name or a wrong value."""
     if _adopted:
         return _adopted[0]
+    check_names(_given_names(), [name.upper() for name in Settings.model_fields])
     try:
         return Settings()
     except ValidationError as error:
@@ -242,3 +245,12 @@ def settings() -> Settings:
         raise UsageError(f"setting {name}: {problem['msg']}") from error
     except SettingsError as error:  # a secret's file, most likely
         raise UsageError(f"{error} ({type(error.__cause__).__name__})") from error
+
+
+def _given_names() -> Iterator[str]:
+    """Of all settings in the environment and in the folder of secrets, without the prefix, in capitals."""
+    secrets = Settings.model_config.get("secrets_dir")
+    files = Path(str(secrets)).iterdir() if secrets else ()
+    for name in [*os.environ, *(file.name for file in files)]:
+        if name.upper().startswith(PREFIX):
+            yield name.upper().removeprefix(PREFIX)

@@ -99,7 +99,8 @@ ROOMS: dict[str, set[str]] = {
     "worker.telemetry": {"worker.settings"},
     "worker.verify": set(),
     "worker.process": set(),
-    "worker.settings": {"worker.machine"},
+    "worker.settings": {"worker.machine", "worker.setting_names"},
+    "worker.setting_names": set(),
     "worker.machine": set(),
 }  # fmt: skip
 """Each room and what it may import beside BASE, top first: whatever a room imports stands below it. A module that lies

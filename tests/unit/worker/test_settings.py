@@ -76,6 +76,40 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(monkeypatch, name, va
     assert "\n" not in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("DRAIN_SECOND", "DRAIN_SECONDS"),
+        ("READS_FROM", "READ_FROM"),
+        ("REDIS_URI", "REDIS_URL"),
+    ],
+)
+def test_a_misspelt_name_is_an_error_that_gives_the_right_one(monkeypatch, name, meant):
+    monkeypatch.setenv(f"PHOTOCHROM_{name}", "1")
+    with pytest.raises(UsageError) as told:
+        settings()
+    assert str(told.value) == f"there is no setting PHOTOCHROM_{name}: did you mean PHOTOCHROM_{meant}?"
+
+
+def test_another_name_of_ours_is_a_warning(monkeypatch, caplog):
+    monkeypatch.setenv("PHOTOCHROM_FAVOURITE_ANIMAL", "heron")
+    assert settings().window == 50_000
+    assert caplog.messages == ["there is no setting PHOTOCHROM_FAVOURITE_ANIMAL"]
+
+
+def test_names_that_kubernetes_makes_for_services_and_those_of_the_start_are_no_news(monkeypatch, caplog):
+    for name in ("REDIS_SERVICE_HOST", "REDIS_PORT", "REDIS_PORT_6379_TCP_ADDR", "S3_SERVICE_PORT_HTTP", "READY_FILE"):
+        monkeypatch.setenv(f"PHOTOCHROM_{name}", "tcp://10.0.0.1:6379")
+    assert settings().window == 50_000
+    assert caplog.messages == []
+
+
+def test_a_misspelt_secret_is_an_error(secrets):
+    (secrets / "photochrom_redis_ur").write_text("redis://worker:hunter2@redis:6379/0")
+    with pytest.raises(UsageError, match="did you mean PHOTOCHROM_REDIS_URL"):
+        settings()
+
+
 @pytest.fixture
 def secrets(tmp_path, monkeypatch):
     """Secrets as files, where containers have them."""
