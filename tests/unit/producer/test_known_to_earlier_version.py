@@ -1,7 +1,7 @@
 """A worker of version 0.1 knows every field of every job message: it throws away a job with one that it does not.
 
-The names are those of commit 2e02f5c, worker/jobs/messages.py and producer/records/submission.py. They do not grow with this version's:
-a field that came later may be in a message or a record only where it says something.
+The names are those of commit 2e02f5c, in its worker/job.py and producer/submission.py. They do not grow with this
+version's: a field that came later may be in a message or a record only where it says something.
 """
 
 import base64
