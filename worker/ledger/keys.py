@@ -8,9 +8,6 @@ EPOCH = "photochrom:epoch"
 ACTIVE = "photochrom:active"
 """Set of the submissions that the control process advances."""
 
-PROBE = "photochrom:probe"
-"""Written now and then, by which a process sees whether Redis writes."""
-
 WAITING = "photochrom:waiting"
 """Set of the submissions that a new Redis still lacks, because S3 holds something of them that cannot be read."""
 
@@ -61,6 +58,11 @@ def lock(name: str) -> str:
 def queue(priority: int) -> str:
     """The list in which Celery keeps jobs of a priority (0, 3, 6 or 9; 0 is the highest)."""
     return f"{QUEUE}\x06\x16{priority}" if priority else QUEUE
+
+
+def probe(queue: str) -> str:
+    """Written now and then, by which a process sees whether Redis writes; below the name of its own queue."""
+    return f"{queue}:probe"
 
 
 def progress(run: str) -> str:

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from time import monotonic
 
@@ -134,17 +134,18 @@ class Watch:
             time.sleep(SHOW_SECONDS)
 
 
-def messages_waiting(chosen: Settings, queues: Iterable[str]) -> int:
+def messages_waiting(chosen: Settings, queues: Sequence[str]) -> int:
     """How many wait in these queues, asked over a connection of its own, as whoever comes anew would have to.
 
     Raises RetryableError while Redis cannot be reached, or refuses to answer or to write.
     """
     lists = [f"{queue}\x06\x16{step}" if step else queue for queue in queues for step in keys.PRIORITIES.values()]
     with redis_translated(), closing(_client(chosen)) as client, client.pipeline(transaction=False) as asked:
-        asked.set(keys.PROBE, "", ex=PROBE_SECONDS)  # a full Redis answers, and no message can be taken from it
+        for queue in queues:  # a full Redis answers, and no message can be taken from it
+            asked.set(keys.probe(queue), "", ex=PROBE_SECONDS)
         for name in lists:
             asked.llen(name)
-        return sum(asked.execute()[1:])
+        return sum(asked.execute()[len(queues) :])
 
 
 def end_at_once() -> None:
