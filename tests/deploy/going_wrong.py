@@ -35,7 +35,7 @@ def go_wrong(acting: Acting) -> None:
     _an_inventory(acting)
     faults: tuple[PhotochromError, ...] = (AccessDeniedFault("not this one"), RefusedError("not this name"))
     for fault in faults:
-        for method in ("fetch", "head"):  # of the image, and of the place of its result
+        for method in ("fetch", "head", "put"):  # of the image, and of the place of its result
             _refused_images(fault, method, acting)
         _refused_photographs(fault, acting)
     _a_run_asked_for_in_vain(acting)
@@ -89,7 +89,8 @@ def _refused_images(fault: PhotochromError, method: str, acting: Acting) -> None
         _begun(acting, source="s3://archive/in", destination="s3://coloured/out", name=name)
     for job in jobs:
         if isinstance(fault, RefusedError):
-            fault.url = f"s3://archive/{job.images[0].key}" if method == "fetch" else ""
+            key = job.images[0].key
+            fault.url = f"s3://archive/{key}" if method == "fetch" else str(job.task.output(key))
         often = job.model_copy(update={"attempt": acting.held.settings.refused_attempts})
         with _failing(fault, method, acting), acting.as_role("worker"):
             run_job(often, acting.held, lambda: True, lambda model: acting.engine)

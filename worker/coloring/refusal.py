@@ -1,14 +1,16 @@
 """Requests that S3 refuses by a code that is not known: that may pass, or be the doing of one photograph's name or key.
 
 It counts as passing at first. It is the photograph's own once it was refused in several deliveries of its job, minutes
-apart, while others beside it are given out; and in any case after a day, so that no submission stays open for ever.
+apart, while others beside it are given out, or may be written; and in any case after a day, so that no submission stays
+open for ever.
 """
 
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 
 from photochrom.worker.errors import ImageFault, RefusedError, RetryableError
@@ -40,15 +42,31 @@ def refusals_judged(image: Image, job: Job, store: Store, settings: Settings) ->
 
 def _is_own(error: RefusedError, image: Image, job: Job, store: Store, settings: Settings) -> bool:
     """Raises any of the error tree where the folder cannot be listed: then it is not for this image alone."""
-    at_source = error.url == f"s3://{Location.parse(job.task.source).bucket}/{image.key}"
+    task = job.task
     if job.attempt >= DAY_OF_ATTEMPTS:
         return True
     odd = not _is_plain(image.key)
     if not odd and job.attempt < settings.refused_attempts:
         return False
-    folder = Location.parse(job.task.source if at_source else job.task.destination).folder()
-    others = [item.key for item in islice(store.list(folder), AMONG) if f"s3://{folder.bucket}/{item.key}" != error.url]
+    if error.url == str(task.output(image.key)):
+        return _is_written(Location.parse(task.destination).folder(), store)
+    folder = Location.parse(task.source).folder()
+    if error.url != str(Location(folder.bucket, image.key)):  # a model, say
+        return False
+    others = [item.key for item in islice(store.list(folder), AMONG) if item.key != image.key]
     return odd or _are_given_out(folder.bucket, others, store)
+
+
+def _is_written(folder: Location, store: Store) -> bool:
+    """Whether S3 answers for another key of a folder, and takes bytes for it. What lies there already says nothing."""
+    another = folder.prefix + f"photochrom-{secrets.token_hex(6)}"
+    try:
+        with suppress(NotFoundError):
+            store.head(folder.bucket, another)
+        store.try_to_write(folder.bucket, another)
+    except RetryableError:
+        return False
+    return True
 
 
 def _is_plain(key: str) -> bool:

@@ -69,7 +69,25 @@ ABSENT = ("404", "NoSuchKey", "NotFound")
 CONFLICT = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed")
 EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 EXPIRED = ("ExpiredToken", "TokenRefreshRequired", "InvalidToken", "RequestExpired", "RequestTimeTooSkewed")
-DENIED = ("403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
+DENIED = (
+    "",
+    "401",
+    "403",
+    "AccessDenied",
+    "AccountProblem",
+    "AllAccessDisabled",
+    "Forbidden",
+    "InvalidAccessKeyId",
+    "InvalidSecurity",
+    "NotSignedUp",
+    "SignatureDoesNotMatch",
+    "Unauthorized",
+    "UserSuspended",
+)
+"""Codes that say so; none, or the bare status, is all that the answer to a HEAD has."""
+
+OF_KMS = "KMS."
+"""What S3 sets before the codes of another service, which it asks for keys."""
 NO_BUCKET = ("NoSuchBucket",)
 ARCHIVED = ("InvalidObjectState",)
 
@@ -87,6 +105,8 @@ PASSING = frozenset(
         "OperationAborted",
         "RequestThrottledException",
         "ServiceUnavailable",
+        "SlowDownRead",
+        "SlowDownWrite",
         "TooManyRequests",
         "XAmzContentSHA256Mismatch",
     )
@@ -152,9 +172,9 @@ def by_code(code: str, status: int, what: str) -> PhotochromError:
         return ImageFault("archived", f"{what} lies in an archive's storage class: restore it first")
     if code in EXPIRED:
         return CredentialsError(f"S3 takes these credentials no more ({code}), asked for {what}")
-    if code in PASSING or status in (408, 429):
+    if code.removeprefix(OF_KMS) in PASSING or status in (408, 429):
         return RetryableError(f"S3 answered {status} {code} for {what}")
-    if code in DENIED or status in (401, 403):
+    if code in DENIED and (code or status in (401, 403)):
         return AccessDeniedFault(f"S3 denies access to {what} ({code})")
     if 400 <= status < 500:
         return RefusedError(f"S3 refuses the request for {what}: {status} {code}", what)

@@ -79,6 +79,10 @@ class Stored:
     modified: datetime | None = None
 
 
+class _TakenBackError(Exception):
+    """What is written was only to be tried."""
+
+
 class Store:
     """A connection to S3. Safe to share between threads, not between processes."""
 
@@ -297,6 +301,19 @@ class Store:
         answer = self._client.upload_part(**upload, PartNumber=number, Body=part, ChecksumAlgorithm="CRC32")
         checksum = {name: answer[name] for name in ("ChecksumCRC32",) if name in answer}  # not every server says it
         return {"PartNumber": number, "ETag": answer["ETag"], **checksum}
+
+    def try_to_write(self, bucket: str, key: str) -> None:
+        """Find out whether an object could be written: a part of it is, and is taken back, so that nobody sees it.
+
+        Raises any of the error tree where it could not.
+        """
+
+        def parts() -> Iterator[bytes]:
+            yield b"photochrom"
+            raise _TakenBackError
+
+        with suppress(_TakenBackError):
+            self.put_parts(bucket, key, parts())
 
     def delete(self, bucket: str, key: str) -> None:
         """Remove an object; fine when it is not there. Nothing but the clearing away of models asks for this."""

@@ -25,7 +25,7 @@ def refusing(held, monkeypatch):
     """Lets S3 refuse what is asked for some keys of a bucket."""
 
     def let(bucket, is_refused):
-        for method in ("head", "fetch", "get"):
+        for method in ("head", "fetch", "get", "put", "try_to_write"):
             call = getattr(held.store, method)
 
             def instead(where, key, *arguments, call=call, **options):
@@ -62,17 +62,56 @@ def test_what_alone_is_refused_time_and_again_is_quarantined_with_the_code(held,
     assert CODE in held.store.get("photochrom-state", record.key).data.decode()
 
 
-def test_where_all_are_refused_no_image_is_to_blame(held, make_job, refusing):
+@pytest.mark.parametrize("bucket", ["archive", "coloured"])
+def test_where_all_are_refused_no_image_is_to_blame(held, make_job, refusing, bucket):
     job = make_job(3)
-    refusing("archive", lambda key: True)
+    held.store.put("coloured", "out/written-long-ago.png", b"")
+    refusing(bucket, lambda key: True)
     left = run(job, held, held.settings.refused_attempts)
     assert (left.images, type(left.fault)) == (list(job.images), RefusedError)
     assert held.ledger.counts("s") == Counts(0, 0, {})
 
 
+@pytest.mark.parametrize("there", [[], ["out/written-long-ago.png"]])
+def test_where_nothing_may_be_written_no_image_is_to_blame(held, make_job, monkeypatch, there):
+    """What can be read there, and that nothing lies there, say nothing of what may be written."""
+    job = make_job(3)
+    for key in there:
+        held.store.put("coloured", key, b"")
+    for method in ("put", "put_parts"):
+        call = getattr(held.store, method)
+
+        def instead(bucket, key, *arguments, call=call, **options):
+            if bucket == "coloured":
+                raise refused(bucket, key)
+            return call(bucket, key, *arguments, **options)
+
+        monkeypatch.setattr(held.store, method, instead)
+    left = run(job, held, held.settings.refused_attempts)
+    assert (left.images, type(left.fault)) == (list(job.images), RefusedError)
+    assert held.ledger.counts("s") == Counts(0, 0, {})
+
+
+def test_whether_results_may_be_written_is_tried_without_a_trace(held, make_job, failing, aws):
+    job = make_job(2)
+    failing("put", _1=refused("coloured", "out/1.png"))
+    assert run(job, held, held.settings.refused_attempts) == Leftover()
+    assert held.ledger.counts("s") == Counts(1, 1, {"denied": 1})
+    assert [item.key for item in held.store.list(Location("coloured", ""))] == ["out/0.png"]
+    assert not aws.list_multipart_uploads(Bucket="coloured").get("Uploads")
+
+
+def test_a_refusal_of_another_bucket_is_no_images_own(held, make_job, failing):
+    job = make_job(2)
+    failing("fetch", _1=refused("photochrom-state", "models/a.safetensors"))
+    left = run(job, held, held.settings.refused_attempts)
+    assert (left.images, type(left.fault)) == ([job.images[1]], RefusedError)
+
+
 def test_after_a_day_it_is_quarantined_in_any_case(held, make_job, refusing):
+    job = make_job(2)
     refusing("archive", lambda key: True)
-    assert run(make_job(2), held, DAY_OF_ATTEMPTS) == Leftover()
+    assert run(job, held, DAY_OF_ATTEMPTS) == Leftover()
     assert held.ledger.counts("s") == Counts(0, 2, {"denied": 2})
     assert DAY_OF_ATTEMPTS * MOST_RETRY_SECONDS == 24 * 3600
 
