@@ -56,7 +56,7 @@ def s3_client():
 def aws(no_settings, s3_client, monkeypatch):
     """S3 in memory, with the buckets "archive", "coloured" and the state bucket."""
     shared = SimpleNamespace(client=lambda *_, **__: s3_client)
-    monkeypatch.setattr(boto3.session, "Session", lambda: shared)
+    monkeypatch.setattr(boto3.session, "Session", lambda **_: shared)
     with moto.mock_aws():
         for bucket in ("archive", "coloured", "photochrom-state"):
             s3_client.create_bucket(Bucket=bucket)

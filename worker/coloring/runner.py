@@ -25,7 +25,6 @@ from photochrom.worker.errors import (
     CheckpointError,
     ImageFault,
     OutOfMemoryFault,
-    PhotochromError,
     RefusedError,
     RetryableError,
     WorkerFault,
@@ -229,9 +228,9 @@ def _asking_s3(image: Image, run: _Run) -> Iterator[None]:
                 yield
         except OutOfMemoryFault as fault:
             raise WorkerFault(f"{fault} while S3 was asked") from fault
-        except PhotochromError:
+        except (ImageFault, RetryableError, WorkerFault):
             raise
-        except Exception as error:
+        except Exception as error:  # of the error tree, too: a conflict at what is only read
             log.exception("not foreseen at %s", image.key, extra=_extra("image_retried", image, run))
             url = str(Location.parse(run.job.task.source)._replace(prefix=image.key))
             raise RefusedError(f"not foreseen: {type(error).__name__}", url) from error

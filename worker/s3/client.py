@@ -7,11 +7,13 @@ import time
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 from botocore.utils import determine_content_length
 
 from photochrom.worker.errors import RetryableError
 from photochrom.worker.process import shutdown
+from photochrom.worker.s3.credentials import bound_programs
 from photochrom.worker.s3.deadline import Deadlines, is_cut, note_connections
 from photochrom.worker.settings import Settings
 from photochrom.worker.version import VERSION
@@ -61,7 +63,9 @@ class Client:
 
 def client(settings: Settings) -> Any:
     """A client with these settings."""
-    made = boto3.session.Session().client(
+    core = botocore.session.get_session()
+    bound_programs(core, settings.s3_timeout)
+    made = boto3.session.Session(botocore_session=core).client(
         "s3",
         endpoint_url=settings.s3_endpoint,
         region_name=settings.s3_region,

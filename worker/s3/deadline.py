@@ -141,6 +141,8 @@ def _note(connection: Any) -> None:
     call = _current.get()
     if call and connection is not None:
         call.connection = connection
+        if call.is_cut:  # it was late before it had one, while a name was looked up, say
+            call.cut()
 
 
 class _Connection(_Noting, AWSHTTPConnection):

@@ -66,6 +66,11 @@ PREFIX_OF_CREDENTIALS = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", 
 """How the names of those calls begin by which botocore gets credentials from other services than S3."""
 
 ABSENT = ("404", "NoSuchKey", "NotFound")
+BARE_404, HEAD = "404", "HeadObject"
+"""botocore's code where the answer has none. S3 leaves it out only of what has no body: the answer to a HEAD. From
+anybody else, as a proxy whose server is away, it does not say that an object is not there.
+"""
+
 CONFLICT = ("409", "412", "ConditionalRequestConflict", "PreconditionFailed")
 EXISTS = ("BucketAlreadyOwnedByYou", "BucketAlreadyExists")
 EXPIRED = ("ExpiredToken", "TokenRefreshRequired", "InvalidToken", "RequestExpired", "RequestTimeTooSkewed")
@@ -157,6 +162,8 @@ def _of_answer(error: ClientError, what: str) -> PhotochromError:
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if error.operation_name.startswith(PREFIX_OF_CREDENTIALS):
         return CredentialsError(f"no S3 credentials: {error.operation_name} is answered {status} {code}")
+    if code == BARE_404 and error.operation_name != HEAD:
+        return RefusedError(f"something answers {status} for {what}, and is no S3: its answer names no code", what)
     return by_code(code, status, what)
 
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from photochrom.worker.errors import CredentialsError, PhotochromError, UsageError, WorkerFault
+from photochrom.worker.errors import CredentialsError, PhotochromError, RetryableError, UsageError, WorkerFault
 from photochrom.worker.process.scratch import IN_MEMORY, scratch
 from photochrom.worker.s3 import client as s3_client
 from photochrom.worker.s3.deadline import Call
@@ -28,6 +28,9 @@ STREAM_BYTES = 2**20
 
 PART_BYTES = 32 * 2**20
 """Objects of more bytes are written in parts of so many."""
+
+OF_LISTING = {"Contents", "CommonPrefixes", "IsTruncated", "KeyCount", "Name"}
+"""An answer with none of these, as a proxy's page, is not a listing in which nothing is."""
 
 Record = TypeVar("Record")
 
@@ -154,6 +157,8 @@ class Store:
                 page = next(pages, None)
             if page is None:
                 return
+            if not page.keys() & OF_LISTING:
+                raise RetryableError(f"something answers for {what}, and is no S3: its answer is no listing")
             yield page
 
     def head(self, bucket: str, key: str) -> Stored:

@@ -14,10 +14,10 @@ from PIL import Image as Picture
 from photochrom.worker.coloring import runner
 from photochrom.worker.coloring.runner import COMPANY, TRIES, Leftover
 from photochrom.worker.coloring.runner import run_job as run_with
-from photochrom.worker.errors import ImageFault, OutOfMemoryFault, RetryableError, WorkerFault
+from photochrom.worker.errors import ImageFault, OutOfMemoryFault, RetryableError, UsageError, WorkerFault
 from photochrom.worker.ledger.ledger import Counts
 from photochrom.worker.s3 import state_keys
-from photochrom.worker.s3.store import Location
+from photochrom.worker.s3.store import ConflictError, Location
 
 
 def run_job(job, held, may_go_on=lambda: True, **options):
@@ -676,6 +676,19 @@ def test_what_nobody_foresaw_while_s3_is_asked_passes_and_is_said(held, make_job
     assert held.ledger.ended("s", range(3)) == {0, 2}
     assert held.ledger.starts("s", range(3)) == {0: 0, 1: 0, 2: 0}
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [RuntimeError]
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [("head", ConflictError("409")), ("fetch", ConflictError("412")), ("put", UsageError("no valid S3 name"))],
+)
+def test_so_does_an_answer_that_fits_nothing_that_was_asked(held, make_job, failing, method, error):
+    job = make_job(3)
+    failing(method, _1=error)
+    left = run_job(job, held)
+    assert (left.images, isinstance(left.fault, RetryableError)) == ([job.images[1]], True)
+    assert held.ledger.ended("s", range(3)) == {0, 2}
+    assert held.ledger.starts("s", range(3)) == {0: 0, 1: 0, 2: 0}
 
 
 def test_what_nobody_foresaw_while_an_image_is_computed_counts_as_a_start(held, make_job, engine, monkeypatch):

@@ -1,6 +1,7 @@
 """The seam to S3: places, conditional writes, and what becomes of its errors."""
 
 import errno
+import io
 import json
 import socket
 import threading
@@ -36,6 +37,7 @@ from photochrom.worker.errors import (
     WorkerFault,
 )
 from photochrom.worker.process import shutdown
+from photochrom.worker.s3.deadline import is_cut
 from photochrom.worker.s3.store import ConflictError, Location, NotFoundError, Store
 from photochrom.worker.settings import Settings
 
@@ -250,7 +252,7 @@ def test_a_bucket_that_is_not_there_is_the_workers_fault(store):
 
 ERRORS = [
     ("NoSuchKey", 404, NotFoundError),
-    ("404", 404, NotFoundError),
+    ("NotFound", 404, NotFoundError),
     ("NoSuchBucket", 404, WorkerFault),
     ("AccessDenied", 403, AccessDeniedFault),
     ("403", 403, AccessDeniedFault),
@@ -310,6 +312,20 @@ def test_an_answer_of_s3_becomes_an_error_of_ours(store, code, status, error):
             assert "s3://archive/a.jpg" in str(told.value)
 
 
+def test_an_answer_without_a_code_says_of_no_object_that_it_is_not_there_but_to_a_head(store):
+    """So answers a proxy whose server is away."""
+    with Stubber(store._client) as stub:
+        for method, call, error in (
+            ("head_object", lambda: store.head("archive", "a.jpg"), NotFoundError),
+            ("get_object", lambda: store.get("archive", "a.jpg"), RefusedError),
+            ("put_object", lambda: store.put("archive", "a.jpg", b""), RefusedError),
+            ("list_objects_v2", lambda: list(store.list(Location("archive", "a.jpg"))), RefusedError),
+        ):
+            stub.add_client_error(method, service_error_code="404", http_status_code=404)
+            with pytest.raises(error):
+                call()
+
+
 def test_an_archived_photograph_is_its_own_fault(store):
     with Stubber(store._client) as stub:
         stub.add_client_error("get_object", service_error_code="InvalidObjectState", http_status_code=403)
@@ -367,6 +383,19 @@ def test_a_profile_that_is_missing_or_does_not_parse_works_by_itself_once_it_is_
                 store.create_bucket("archive")
         config.write_text("[profile archivist]\naws_access_key_id = nobody\naws_secret_access_key = nothing\n")
         store.create_bucket("archive")
+
+
+@pytest.mark.parametrize("role", ["", "role_arn = arn:aws:iam::123456789012:role/a\nsource_profile = other\n"])
+def test_a_program_for_credentials_that_does_not_end_is_given_up(no_settings, monkeypatch, tmp_path, role):
+    """Also where the credentials are those of a profile for whose role they are asked."""
+    config, waiting = tmp_path / "config", "credential_process = sleep 60\n"
+    config.write_text(f"[default]\n{role or waiting}\n[profile other]\n{waiting}")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CredentialsError, match="did not end within"):
+        Store(Settings(s3_attempts=1, s3_timeout=0.3)).head("archive", "a")
 
 
 def test_after_expired_credentials_they_are_read_anew(no_settings, monkeypatch):
@@ -452,6 +481,16 @@ def test_bytes_are_verified_against_the_servers_checksum(no_settings, checksum):
         else:
             with pytest.raises(RetryableError):
                 store_at(url).get("archive", "a")
+
+
+def test_a_page_of_a_proxy_is_no_listing_in_which_nothing_is(no_settings):
+    page = b"<html><body>back soon</body></html>"
+    answer = f"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {len(page)}\r\n\r\n".encode() + page
+    with (
+        server(lambda connection: connection.sendall(answer)) as url,
+        pytest.raises(RetryableError, match="no listing"),
+    ):
+        list(store_at(url).list(Location("archive", "in/")))
 
 
 def test_an_object_above_the_limit_is_not_downloaded(no_settings):
@@ -552,6 +591,49 @@ def test_an_answer_that_drips_is_given_up_and_may_pass(no_settings, looking_ofte
     with server(answer) as url:
         with pytest.raises(RetryableError, match="too slow"):
             store_at(url, **IN_HASTE, s3_attempts=attempts).fetch("archive", "a", 10**9)
+        ended.set()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda store: store.put("archive", "a", b"bytes"),
+        lambda store: list(store.list(Location("archive", ""))),
+        lambda store: store.download("archive", "a", io.BytesIO(), 10**9),
+        lambda store: store.get("archive", "a"),
+    ],
+    ids=["put", "list", "download", "get"],
+)
+def test_so_is_whatever_was_asked(no_settings, looking_often, ask):
+    ended = threading.Event()
+
+    def answer(connection):
+        connection.sendall(head_of(100_000))
+        drip(connection, ended, b"x" * 100_000)
+
+    with server(answer) as url:
+        with pytest.raises(RetryableError, match="too slow"):
+            ask(store_at(url, **IN_HASTE))
+        ended.set()
+
+
+def test_a_call_that_is_late_before_it_has_a_connection_is_cut_off_when_it_gets_one(no_settings, looking_often):
+    ended = threading.Event()
+
+    def answer(connection):
+        connection.sendall(head_of(100_000))
+        drip(connection, ended, b"x" * 100_000)
+
+    def until_late(**_):
+        while not is_cut():
+            ended.wait(0.05)
+
+    with server(answer) as url:
+        store = store_at(url, **IN_HASTE)
+        store._client.meta.events.register("before-send.s3", until_late)
+        with pytest.raises(RetryableError, match="too slow"):
+            store.put("archive", "a", b"bytes")
+        assert not ended.is_set()
         ended.set()
 
 
