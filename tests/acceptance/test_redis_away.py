@@ -1,4 +1,4 @@
-"""Redis away, in every way that it can be: whatever the role, work goes on by itself when it is back.
+"""Redis away: whatever the role, work goes on by itself when it is back. (The chaos driver has more ways to be away.)
 
 The worker's stand-in for the model takes its time, so that every slot is taken when Redis goes; what a worker waits
 for Redis before it gives a job back is shortened, so that this happens while Redis is away.
@@ -19,6 +19,7 @@ import pytest
 import redis
 
 from photochrom.deploy.stack.process import Process
+from photochrom.deploy.stack.servers import Valkey
 from photochrom.deploy.stack.stack import HOUSE, Stack
 from photochrom.producer.records.progress import progress
 from photochrom.producer.records.submission import submit
@@ -29,6 +30,7 @@ from photochrom.worker.queue.redis_watch import STUCK_CODE
 from photochrom.worker.s3.store import Store
 from photochrom.worker.settings import Settings
 from tests.chaos import pictures
+from tests.chaos.outages import redis_full, redis_stopped
 from tests.integration import hurried_worker
 
 pytestmark = pytest.mark.integration
@@ -113,61 +115,22 @@ def start(worker: Process) -> None:
     worker.start(os.environ | {"PYTHONPATH": str(HOUSE), READY_FILE: str(worker.folder / "ready")})
 
 
-@contextmanager
-def stopped(house: House) -> Iterator[None]:
-    house.redis.stop()
-    yield
-    house.redis.start()
-
-
-@contextmanager
-def silent(house: House) -> Iterator[None]:
-    pid = house.redis.process.pid
-    assert pid
-    os.kill(pid, signal.SIGSTOP)
-    yield
-    os.kill(pid, signal.SIGCONT)
-
-
-@contextmanager
-def full(house: House) -> Iterator[None]:
-    """There are as many clients as there may be, and all of ours have lost their connections."""
-    with house.client as client:
-        client.config_set("maxclients", 1)
-        client.client_kill_filter(skipme=True, _type="normal")
-        yield
-        client.config_set("maxclients", 10_000)
-
-
-@contextmanager
-def with_another_password(house: House) -> Iterator[None]:
-    with house.client as client:
-        before = client.config_get("requirepass")["requirepass"]
-        client.config_set("requirepass", "another")
-        client.client_kill_filter(skipme=True, _type="normal")
-        yield
-        client.config_set("requirepass", before)
-
-
 @pytest.mark.parametrize(
     ("away", "pool"),
     [
-        (stopped, "prefork"),
-        (stopped, "threads"),
-        (silent, "prefork"),
-        (full, "threads"),
-        (with_another_password, "prefork"),
+        (redis_stopped, "prefork"),
+        (redis_stopped, "threads"),
+        (redis_full, "threads"),
     ],
 )
 def test_work_goes_on_when_redis_is_back(
-    tmp_path: Path, away: Callable[[House], AbstractContextManager[None]], pool: str
+    tmp_path: Path, away: Callable[[Valkey], AbstractContextManager[None]], pool: str
 ) -> None:
     with house(tmp_path, "--pool", pool) as here:
         here.begin()
-        with away(here):
+        with away(here.redis):
             here.wait_until(lambda: not here.ready.exists(), "a worker that is not ready")
-            if away is not silent:  # then a worker does not know it within the time that a test may take
-                here.wait_until(lambda: GIVEN_BACK in here.worker.log.read_text(), "a job that is given back")
+            here.wait_until(lambda: GIVEN_BACK in here.worker.log.read_text(), "a job that is given back")
             here.wait_until(lambda: here.is_told("redis_lost", here.control) > 0, "control's word")
         here.work_goes_on()
         here.wait_until(lambda: here.is_told("redis_back") > 0, "a word of it")
