@@ -74,7 +74,9 @@ def _begun(acting: Acting, **asked: str) -> None:
 
 @contextmanager
 def _failing(fault: PhotochromError, method: str, acting: Acting) -> Iterator[None]:
-    def fail(*_: object, **__: object) -> None:
+    def fail(_: Store, bucket: str, key: str, *__: object, **___: object) -> None:
+        if isinstance(fault, RefusedError):
+            fault.url = f"s3://{bucket}/{key}"
         raise fault
 
     with acting.patch.context() as patch:
@@ -86,11 +88,8 @@ def _refused_images(fault: PhotochromError, method: str, acting: Acting) -> None
     with acting.patch.context() as patch:
         jobs = sent_jobs(patch)
         name = f"{type(fault).__name__.lower()}-{method}"
-        _begun(acting, source="s3://archive/in", destination="s3://coloured/out", name=name)
+        _begun(acting, source="s3://archive/in", destination="s3://coloured/out/refused", name=name)
     for job in jobs:
-        if isinstance(fault, RefusedError):
-            key = job.images[0].key
-            fault.url = f"s3://archive/{key}" if method == "fetch" else str(job.task.output(key))
         often = job.model_copy(update={"attempt": acting.held.settings.refused_attempts})
         with _failing(fault, method, acting), acting.as_role("worker"):
             run_job(often, acting.held, lambda: True, lambda model: acting.engine)
