@@ -66,6 +66,9 @@ PREFIX_OF_CREDENTIALS = ("AssumeRole", "GetRoleCredentials", "GetSessionToken", 
 """How the names of those calls begin by which botocore gets credentials from other services than S3."""
 
 ABSENT = ("404", "NoSuchKey", "NotFound")
+OF_ROLE = ("WebIdentityToken", "RoleArn", "RoleSessionName", "SerialNumber", "TokenCode", "ExternalId", "accountId")
+"""What is wrong of these was not asked of S3: a token's file that is empty while it is written anew, say."""
+
 BARE_404, HEAD = "404", "HeadObject"
 """botocore's code where the answer has none. S3 leaves it out only of what has no body: the answer to a HEAD. From
 anybody else, as a proxy whose server is away, it does not say that an object is not there.
@@ -140,7 +143,9 @@ def s3_translated(what: str) -> Iterator[None]:
     except ClientError as error:
         raise _of_answer(error, what) from error
     except ParamValidationError as error:
-        raise UsageError(f"{what} is no valid S3 name: {error}") from error
+        if any(name in str(error) for name in OF_ROLE):
+            raise CredentialsError(f"no S3 credentials: {_one_line(error)}") from error
+        raise UsageError(f"{what} is no valid S3 name: {_one_line(error)}") from error
     except CREDENTIALS as error:
         raise CredentialsError(f"no S3 credentials: {_one_line(error)}") from error
     except HTTPClientError as error:

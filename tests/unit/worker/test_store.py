@@ -398,6 +398,21 @@ def test_a_program_for_credentials_that_does_not_end_is_given_up(no_settings, mo
         Store(Settings(s3_attempts=1, s3_timeout=0.3)).head("archive", "a")
 
 
+@pytest.mark.parametrize("token", [None, "", "x"])
+def test_a_token_that_is_missing_or_half_written_may_pass(no_settings, monkeypatch, tmp_path, token):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    if token is not None:
+        (tmp_path / "token").write_text(token)
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/a")
+    with pytest.raises(CredentialsError) as told:
+        Store(Settings(s3_attempts=1)).head("archive", "a")
+    assert "\n" not in str(told.value)
+
+
 def test_after_expired_credentials_they_are_read_anew(no_settings, monkeypatch):
     monkeypatch.setattr("photochrom.worker.s3.client.RENEWED_SECONDS", 0)
     store = Store(Settings(s3_attempts=1))
