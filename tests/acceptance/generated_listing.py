@@ -6,13 +6,12 @@ What is below a generated folder is made up for each answer; every other request
 from __future__ import annotations
 
 import asyncio
-import threading
 from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
-from tests.chaos.proxy import HOST, MOST_HEADERS, Message, Upstream, read_request
+from tests.chaos.proxy import LocalServer, Message, Upstream, read_request
 
 KEYS_IN_ANSWER = 1000
 NEVER = 3600.0
@@ -27,29 +26,15 @@ class Folder(NamedTuple):
     seconds: float = 0.0
 
 
-class GeneratedListing:
+class GeneratedListing(LocalServer):
     """Use it as `with GeneratedListing(port of S3) as s3`; folders may be added, changed and removed meanwhile."""
 
     def __init__(self, upstream_port: int) -> None:
+        super().__init__("generated")
         self.folders: dict[str, Folder] = {}
         self.asked: list[tuple[str, int]] = []
         """For each generated answer its folder and the number of its first key."""
         self._upstream_port = upstream_port
-        self._listens = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="generated", daemon=True)
-
-    def __enter__(self) -> GeneratedListing:
-        self._thread.start()
-        self._listens.wait()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
-
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self._port}"
 
     def add(self, prefix: str, keys: int, seconds: float = 0.0) -> None:
         self.folders[prefix] = Folder(prefix, keys, seconds)
@@ -58,14 +43,6 @@ class GeneratedListing:
         """So many keys of a folder were in answers, counted again where they were asked for again."""
         keys = self.folders[prefix].keys
         return sum(min(KEYS_IN_ANSWER, keys - first) for folder, first in list(self.asked) if folder == prefix)
-
-    async def _run(self) -> None:
-        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._serve, HOST, 0, limit=MOST_HEADERS, backlog=100)
-        self._port = server.sockets[0].getsockname()[1]
-        self._listens.set()
-        await self._stopped.wait()
-        server.close()
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         upstream = Upstream(self._upstream_port)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -18,6 +17,7 @@ from photochrom.worker.s3.store import Store
 from photochrom.worker.settings import Settings
 from tests.acceptance.conftest import gray_jpeg
 from tests.acceptance.generated_listing import NEVER, GeneratedListing
+from tests.acceptance.test_submission import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -61,14 +61,6 @@ def stack(stack_without_control: Stack, settings: Settings) -> Stack:
         Store(settings).put("archive", f"scans/{number:03d}.jpg", gray_jpeg(number, 32, 32))
     stack_without_control.start_control()
     return stack_without_control
-
-
-def wait_until(stack: Stack, condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + DEADLINE
-    while not condition():
-        stack.check()
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.05)
 
 
 def ask_for(folder: str, settings: Settings) -> str:

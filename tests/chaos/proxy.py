@@ -10,11 +10,12 @@ import random
 import socket
 import struct
 import threading
+from abc import ABC, abstractmethod
 from asyncio import StreamReader, StreamWriter
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 HOST = "127.0.0.1"
 MOST_HEADERS = 2**18
@@ -71,18 +72,14 @@ class Message(NamedTuple):
         return self.head + self.body
 
 
-class Proxy:
-    """Use it as `with Proxy(...) as proxy`; `rate` is the part of requests that fail, 0..1."""
+class LocalServer(ABC):
+    """A server on a free port, in a thread of its own, within a `with` block."""
 
-    def __init__(self, upstream_port: int, rate: float, chance: random.Random) -> None:
-        self.requests = 0
-        self.faults: Counter[str] = Counter()
-        self._upstream_port, self._rate, self._chance = upstream_port, rate, chance
-        self._outage: tuple[str, ...] = ()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="proxy", daemon=True)
+    def __init__(self, name: str) -> None:
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name=name, daemon=True)
         self._listens = threading.Event()
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         self._thread.start()
         self._listens.wait()
         return self
@@ -91,14 +88,13 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join()
 
-    @contextmanager
-    def failing_with(self, *faults: str) -> Iterator[None]:
-        """Within the block every request fails, with one of these."""
-        self._outage = faults
-        try:
-            yield
-        finally:
-            self._outage = ()
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self._port}"
 
     async def _run(self) -> None:
         """Until told to stop; then `asyncio.run` cancels the connections."""
@@ -109,13 +105,29 @@ class Proxy:
         await self._stopped.wait()
         server.close()
 
-    @property
-    def port(self) -> int:
-        return self._port
+    @abstractmethod
+    async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
+        """Answer one connection of a client until it ends."""
 
-    @property
-    def url(self) -> str:
-        return f"http://{HOST}:{self._port}"
+
+class Proxy(LocalServer):
+    """Use it as `with Proxy(...) as proxy`; `rate` is the part of requests that fail, 0..1."""
+
+    def __init__(self, upstream_port: int, rate: float, chance: random.Random) -> None:
+        super().__init__("proxy")
+        self.requests = 0
+        self.faults: Counter[str] = Counter()
+        self._upstream_port, self._rate, self._chance = upstream_port, rate, chance
+        self._outage: tuple[str, ...] = ()
+
+    @contextmanager
+    def failing_with(self, *faults: str) -> Iterator[None]:
+        """Within the block every request fails, with one of these."""
+        self._outage = faults
+        try:
+            yield
+        finally:
+            self._outage = ()
 
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         """One connection of a client, with one of its own to S3."""
